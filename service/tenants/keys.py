@@ -28,7 +28,9 @@ _SEAL_FORMAT = b"\x01"
 _BASE62 = string.digits + string.ascii_letters
 _ID_CHARACTERS = 12  # 71 bits: never drawn twice
 _SECRET_CHARACTERS = 43  # 43 x log2(62) = 256.03 bits
-_API_KEY = re.compile(rf"rck_([a-z0-9-]{{1,63}})_([0-9A-Za-z]{{{_ID_CHARACTERS}}})_([0-9A-Za-z]{{{_SECRET_CHARACTERS}}})")
+_API_KEY = re.compile(
+    rf"rck_([a-z0-9-]{{1,63}})_([0-9A-Za-z]{{{_ID_CHARACTERS}}})_([0-9A-Za-z]{{{_SECRET_CHARACTERS}}})"
+)
 
 HMAC_MIN_BYTES = 32  # RFC 7518, section 3.2: a key of the hash's size or larger
 _CURVES = {"ES256": "P-256", "EdDSA": "Ed25519"}
@@ -142,7 +144,7 @@ def parse_api_key(text: str) -> ApiKeyText | None:
 
 def hash_api_key(text: str) -> bytes:
     """SHA-256 of the whole key: 256 random bits need no slow hash, and tenant and id are bound in."""
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 _NO_HASH = b"\0" * 32
