@@ -98,8 +98,8 @@ class Invalid(RoomcastError):
 class UnknownCommand(RoomcastError):
     """No command has this `type`."""
 
-    def __init__(self, type_name: str) -> None:
-        super().__init__("unknown_command", f"there is no command {type_name!r}", path="$.type")
+    def __init__(self) -> None:
+        super().__init__("unknown_command", "there is no command of this type", path="$.type")
 
 
 class Unauthenticated(RoomcastError):

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$(?!\n)"
 ROOM_PATTERN = r"^(?!\.{1,2}$)[A-Za-z0-9_\-=@,.;:]{1,200}$(?!\n)"
+RIGHTS_PATTERN = r"^(?!\.{1,2}$)(?:[A-Za-z0-9_\-=@,.;:]{1,200}|[A-Za-z0-9_\-=@,.;:]{0,200}\*)$(?!\n)"
 USER_PATTERN = r"^(?!\.{1,2}$)[^\x00-\x1f\x7f-\x9f/]{1,128}$(?!\n)"
 MESSAGE_NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]{1,200}$(?!\n)"
 EPOCH_PATTERN = r"^[A-Za-z0-9_-]{1,16}$(?!\n)"
@@ -20,6 +21,9 @@ POSITION_PATTERN = r"^[A-Za-z0-9_-]{1,16}:(0|[1-9][0-9]{0,17})$(?!\n)"
 
 TenantName = Annotated[str, Meta(pattern=TENANT_PATTERN, description="A tenant's name.")]
 RoomName = Annotated[str, Meta(pattern=ROOM_PATTERN, description="A room's name.")]
+RoomPattern = Annotated[
+    str, Meta(pattern=RIGHTS_PATTERN, description="A room's name, or the beginning of one and a final `*`.")
+]
 UserName = Annotated[
     str, Meta(pattern=USER_PATTERN, description="A user, as its tenant names it (`sub` of its token).")
 ]

@@ -1,0 +1,160 @@
+"""What travels over REST: bodies, decoded strictly, and answers.
+
+A field that is `UNSET` is absent; a field that is None is sent as null, as is `next_cursor` on the last page of a list.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from service.protocol.errors import Problem
+from service.protocol.identifiers import ConnectionId, IdempotencyKey, MessageName, RoomName, RoomPattern, UserName
+
+MAX_BATCH_MESSAGES = 1000
+MAX_TOKEN_SECONDS = 24 * 3600
+
+Verb = Literal["join", "publish", "signal", "presence", "history", "*"]
+
+
+class Body(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a request carries. Each Raw in it still needs `check_json`."""
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """What a request is answered with."""
+
+
+class Counts(Answer, kw_only=True):
+    """What a tenant has now on all nodes; `rooms` are those with a connection in them."""
+
+    connections: int
+    users: int
+    rooms: int
+
+
+class RoomSummary(Answer, kw_only=True):
+    """An occupied room in a list."""
+
+    room: str
+    connections: int
+    users: int
+
+
+class RoomPage(Answer, kw_only=True):
+    """One page of the occupied rooms."""
+
+    items: list[RoomSummary]
+    next_cursor: str | None = None
+
+
+class RoomDetail(Answer, kw_only=True):
+    """One room; `position` is null where nothing is kept."""
+
+    room: str
+    room_type: str
+    connections: int
+    users: int
+    position: str | None
+
+
+class PublishBody(Body, kw_only=True):
+    """A message for the room in the path; the connections in `exclude` do not get it."""
+
+    name: MessageName | UnsetType = UNSET
+    data: Raw
+    key: IdempotencyKey | UnsetType = UNSET
+    exclude: list[ConnectionId] | UnsetType = UNSET
+
+
+class PublishAnswer(Answer, kw_only=True):
+    """Redis has the message; `position` is null in a room without history."""
+
+    position: str | None
+    duplicate: bool
+
+
+class BatchMessage(Body, kw_only=True):
+    """One message of a batch."""
+
+    room: RoomName
+    name: MessageName | UnsetType = UNSET
+    data: Raw
+    key: IdempotencyKey | UnsetType = UNSET
+
+
+class BatchBody(Body, kw_only=True):
+    """Messages that are published in order, each for itself."""
+
+    messages: Annotated[list[BatchMessage], Meta(max_length=MAX_BATCH_MESSAGES)]
+
+
+class BatchResult(Answer, kw_only=True):
+    """What became of one message of a batch: `position` and `duplicate`, or `problem` alone."""
+
+    position: str | UnsetType | None = UNSET
+    duplicate: bool | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
+
+
+class BatchAnswer(Answer, kw_only=True):
+    """One result for each message of the batch, in its order."""
+
+    results: list[BatchResult]
+
+
+class UserDetail(Answer, kw_only=True):
+    """Where a user is now; nobody there gives empty lists."""
+
+    user: str
+    connections: list[str]
+    rooms: list[str]
+
+
+class DirectBody(Body, kw_only=True):
+    """What goes to all connections of the user in the path."""
+
+    name: MessageName | UnsetType = UNSET
+    data: Raw
+
+
+class ConnectionDetail(Answer, kw_only=True):
+    """One live socket; `address` is the client's, as far as trusted proxies tell it."""
+
+    connection: str
+    user: str
+    node: str
+    rooms: list[str]
+    connected_at_ms: int
+    address: str | None
+
+
+class ConnectionPage(Answer, kw_only=True):
+    """One page of a tenant's connections."""
+
+    items: list[ConnectionDetail]
+    next_cursor: str | None = None
+
+
+class TokenBody(Body, kw_only=True):
+    """The claims of the token to sign (PROTOCOL.md, "Connecting"); `info` is at most 1 KiB as JSON."""
+
+    user: UserName
+    rooms: dict[RoomPattern, list[Verb]] | UnsetType = UNSET
+    join: list[RoomName] | UnsetType = UNSET
+    send: bool | UnsetType = UNSET
+    info: Raw | UnsetType = UNSET
+    ttl_seconds: Annotated[int, Meta(ge=1, le=MAX_TOKEN_SECONDS)] | UnsetType = UNSET
+
+
+class TokenAnswer(Answer, kw_only=True):
+    """A signed token and when it ends."""
+
+    token: str
+    expires_at_ms: int
+
+
+class Health(Answer, kw_only=True):
+    """Whether the node is alive, or ready for traffic; one that is not answers with a problem."""
+
+    status: Literal["ok"] = "ok"
