@@ -68,7 +68,7 @@ class Tenants(Protocol):
 
 
 def verify_token(snapshot: TenantSnapshot, token: str, now_ms: int) -> Grant:
-    """What `token` gives in the tenant `snapshot`. Raises Unauthenticated; measured 16 µs for HS256.
+    """What `token` gives in the tenant `snapshot`. Raises Unauthenticated; measured 25 µs for HS256.
 
     A suspended tenant's tokens verify: the caller looks at `snapshot.active` and raises Forbidden.
     """
