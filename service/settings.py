@@ -8,6 +8,7 @@ reads configuration; it gets plain values.
 import base64
 import binascii
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
@@ -103,24 +104,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def database_is_sqlite(self) -> bool:
         """Whether the database is a file that the data directory's owner guards."""
-        return self.sqlalchemy_url.startswith("sqlite")
+        return self.database_url is None or self.database_url.startswith("sqlite")
 
     @property
-    def sqlalchemy_url(self) -> str:
-        """The database's URL with the asynchronous driver in its scheme, as SQLAlchemy wants it."""
-        if self.database_url is None:
-            return f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'roomcast.db'}"
-        scheme, _, rest = self.database_url.partition("://")
-        return f"{_DRIVERS[scheme]}://{rest}"
-
-
-_DRIVERS: Final = {
-    "postgresql": "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
-    "postgresql+asyncpg": "postgresql+asyncpg",
-    "sqlite": "sqlite+aiosqlite",
-    "sqlite+aiosqlite": "sqlite+aiosqlite",
-}
+    def sql_url(self) -> str:
+        """The database's URL: the one that was set, else of the file in the data directory."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'roomcast.db'}"
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -239,7 +228,7 @@ def _read_redis_url(text: str) -> str:
 
 
 def _read_database_url(text: str) -> str:
-    if text.partition("://")[0] not in _DRIVERS or "://" not in text:
+    if not re.match(r"(sqlite|postgres|postgresql)(\+\w+)?://", text):
         raise ValueError("give a URL as postgresql://user:password@host/database or sqlite:////path/to/file")
     return text
 
