@@ -9,6 +9,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -90,6 +92,20 @@ async def sql_as_unavailable() -> AsyncIterator[None]:
 
 
 # Migrations.
+
+
+class NotMigrated(Exception):
+    """The database has no tables of ours, or those of an older version; says what to do."""
+
+
+def check_migrated(connection: Connection) -> None:
+    """Raises NotMigrated unless the schema is the newest that this version knows, or a newer one."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision == scripts.get_current_head():
+        return
+    if revision is None or any(script.revision == revision for script in scripts.walk_revisions()):
+        raise NotMigrated("the database is not migrated to this version: run roomcast db upgrade")
 
 
 def upgrade_database(database_url: str) -> None:
