@@ -1,0 +1,162 @@
+"""Frames waiting for one socket: one write per socket and loop turn, and a bound on what waits.
+
+Ten frames joined in one write cost 0.6 µs each, ten writes 5 µs each.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from service.transports.wheel import Wheel
+
+log = logging.getLogger(__name__)
+
+# The transport pauses us above the first and resumes below the second; uvloop's own low mark is 16 bytes, which would
+# let a socket run dry before it is fed again.
+HIGH_WATER_BYTES: Final = 64 * 1024
+LOW_WATER_BYTES: Final = 16 * 1024
+# A write is 5 µs, nearly all of it the system call: 400 are 2 ms, after which others get the loop.
+WRITES_PER_TURN: Final = 400
+
+
+class Turn:
+    """All outboxes of one event loop which have something to write: one `call_soon` flushes them, first come first
+    served. Also carries the loop's `wheel`. One per loop, made where the node is."""
+
+    __slots__ = ("_dirty", "loop", "wheel")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wheel: Wheel | None = None) -> None:
+        self.loop = loop
+        self.wheel = wheel or Wheel(loop)
+        self._dirty: deque[Outbox] = deque()
+
+    def add(self, outbox: "Outbox") -> None:
+        """Flush this outbox in the next loop turn; called once by an outbox until it was flushed."""
+        if not self._dirty:
+            self.loop.call_soon(self._flush)
+        self._dirty.append(outbox)
+
+    def _flush(self) -> None:
+        dirty = self._dirty
+        for _ in range(min(len(dirty), WRITES_PER_TURN)):
+            outbox = dirty[0]  # stays in until it is done: `add` must not schedule a second flush
+            try:
+                outbox.flush()
+            except Exception as error:
+                log.error("outbox failed: %s", type(error).__name__)
+                outbox.transport.abort()
+            dirty.popleft()
+        if dirty:
+            self.loop.call_soon(self._flush)
+
+
+class Outbox:
+    """What waits for one transport, and its flow control; the part of a socket that fan-out touches.
+
+    `send` never writes, blocks or calls back: it may be called from within any loop over sockets.
+    """
+
+    __slots__ = (
+        "_drained",
+        "_is_dirty",
+        "_is_paused",
+        "_max_waiting_bytes",
+        "_waiting",
+        "_waiting_bytes",
+        "accepts",
+        "transport",
+        "turn",
+    )
+
+    def __init__(self, transport: asyncio.Transport, turn: Turn, max_waiting_bytes: int) -> None:
+        self.transport = transport
+        self.turn = turn
+        self._max_waiting_bytes = max_waiting_bytes
+        #: Whether frames are still taken; afterwards they are dropped silently.
+        self.accepts = True
+        # None, one frame, or a list: an idle socket has no list, and most turns have one frame for a socket.
+        self._waiting: bytes | list[bytes] | None = None
+        self._waiting_bytes = 0
+        self._is_dirty = False
+        self._is_paused = False
+        self._drained: Callable[[], None] | None = None
+
+    def send(self, frame: bytes) -> None:
+        """Queue one ready frame, or several joined, for this loop turn. Over the limit the socket is closed as a slow
+        consumer in the next turn; nothing is ever left out from between two frames that arrive."""
+        if not self.accepts:
+            return
+        waiting = self._waiting
+        if waiting is None:
+            self._waiting = frame
+            if not self._is_dirty:
+                self._is_dirty = True
+                self.turn.add(self)
+        elif type(waiting) is list:
+            waiting.append(frame)
+        else:
+            self._waiting = [waiting, frame]  # type: ignore[list-item]  # mypy does not narrow by type() is list
+        self._waiting_bytes = total = self._waiting_bytes + len(frame)
+        if total > self._max_waiting_bytes:
+            self.accepts = False
+            self._schedule_flush()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that the kernel has not taken yet: those queued here and those in the transport."""
+        return self._waiting_bytes + self.transport.get_write_buffer_size()
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        """Call back once, in a later loop turn, when all was handed to the transport and that is below its mark (16 KiB
+        after a pause, 64 KiB otherwise). A second call replaces the first. Never called once the socket closes."""
+        if self.accepts:
+            self._drained = callback
+            self._schedule_flush()
+
+    def flush(self) -> None:
+        """The turn's call: write what waits, unless the transport has had enough."""
+        self._is_dirty = False
+        if not self._is_paused and self._waiting_bytes <= self._max_waiting_bytes:
+            self._write_waiting()
+        if self._waiting_bytes + self.transport.get_write_buffer_size() > self._max_waiting_bytes:
+            self.discard_waiting()
+            self.outbox_overflowed()
+        elif not self._is_paused and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained()
+
+    def discard_waiting(self) -> None:
+        """Forget what was not yet handed to the transport: whole frames, so that the stream stays readable."""
+        self._waiting, self._waiting_bytes = None, 0
+
+    def stop_sending(self, last: bytes) -> None:
+        """Write what waits and `last`, now and whatever the transport's marks say; take no more frames."""
+        self.accepts, self._drained = False, None
+        self._write_waiting()
+        self.transport.write(last)
+
+    def outbox_overflowed(self) -> None:
+        """More than the limit waits: the slow consumer's end."""
+        raise NotImplementedError
+
+    def pause_writing(self) -> None:
+        """The transport's call: it holds more than 64 KiB."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """The transport's call: it holds less than 16 KiB."""
+        self._is_paused = False
+        self._schedule_flush()
+
+    def _schedule_flush(self) -> None:
+        if not self._is_dirty:
+            self._is_dirty = True
+            self.turn.add(self)
+
+    def _write_waiting(self) -> None:
+        waiting = self._waiting
+        if waiting is not None:
+            self._waiting, self._waiting_bytes = None, 0
+            self.transport.write(b"".join(waiting) if type(waiting) is list else waiting)  # type: ignore[arg-type]
