@@ -174,8 +174,9 @@ def salvage(payload: bytes, binary: bool) -> tuple[CommandId | UnsetType, str | 
     command_id: CommandId | UnsetType = UNSET
     room: str | None = None
     with suppress(msgspec.ValidationError, UnicodeEncodeError):
-        command_id = msgspec.convert(members.get("id"), CommandId)
-        str(command_id).encode()  # JSON can escape a lone surrogate, and no answer can repeat it
+        held = msgspec.convert(members.get("id"), CommandId)
+        str(held).encode()  # JSON can escape a lone surrogate, and no answer can repeat it
+        command_id = held
     with suppress(msgspec.ValidationError):
         room = msgspec.convert(members.get("room"), RoomName)
     return command_id, room

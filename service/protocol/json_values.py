@@ -3,7 +3,7 @@
 msgspec's `Raw` is skipped over, not decoded. Tried on msgspec 0.22: the skipping refuses bad syntax, control
 characters, numbers like `01` or `1.`, NaN and lone surrogates. It lets pass bad UTF-8, integers of any size, numbers
 beyond a double, and nesting up to the interpreter's recursion limit. Those are looked for here, by bytes operations
-that run in C: 0.2 µs for a plain publish, where one regular expression over it took 1 µs.
+that run in C: 0.35 µs for a plain publish, where one regular expression over it took 2 µs.
 """
 
 import json
@@ -51,7 +51,8 @@ def check_depth(document: bytes) -> None:
 def may_hold_big_numbers(document: bytes) -> bool:
     """Whether `check_numbers` has to look: false for nearly all documents, strings of 19 digits make it true too."""
     shape = document.translate(_SHAPE, b"+")
-    return _LONG_RUN in shape or _LONG_EXPONENT in shape
+    # find takes half of the time of `in`, which first tries its operand as an integer
+    return shape.find(_LONG_RUN) >= 0 or shape.find(_LONG_EXPONENT) >= 0
 
 
 def check_numbers(document: bytes, path: str) -> None:
