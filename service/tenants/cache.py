@@ -91,10 +91,10 @@ class TenantCache:
         except Unavailable as error:
             self.failed_refreshes += 1
             if self.failed_refreshes == 1:
-                _log.warning("tenants_out_of_reach", reason=error.message)
+                _log.warning("the database is out of reach: tenants stay as they were last seen", reason=error.message)
             return []
         if self.failed_refreshes:
-            _log.info("tenants_in_reach", failed_refreshes=self.failed_refreshes)
+            _log.info("the database is in reach again", count=self.failed_refreshes)
             self.failed_refreshes = 0
         return [change for change in changes if change is not None]
 

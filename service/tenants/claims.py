@@ -1,16 +1,14 @@
 """The claims of a token whose signature verified, and the grant that they make (PROTOCOL.md, "Connecting")."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import msgspec
 
+from service.protocol.codec import check_json
+from service.protocol.errors import RoomcastError
 from service.protocol.identifiers import is_user
 from service.tenants.rights import BadClaim, RoomRights, compile_rooms, parse_join
 from service.tenants.snapshot import SigningKey, TenantSnapshot
 
 MAX_INFO_BYTES = 1_024
-MAX_INFO_DEPTH = 128
 MAX_TTL_SECONDS = 86_400
 CLOCK_SKEW_SECONDS = 30
 
@@ -93,23 +91,11 @@ def _check_times(claims: _Claims, now_ms: int) -> None:
 
 
 def _check_info(info: bytes) -> bytes:
-    """`info` as sent, when it can travel to other members: see PROTOCOL.md, "Formats". Raises BadClaim."""
+    """`info` as sent, when it can travel on to other members (PROTOCOL.md, "Formats"). Raises BadClaim."""
     if len(info) > MAX_INFO_BYTES:
         raise BadClaim(f"the claim info is larger than {MAX_INFO_BYTES} bytes", "$.info")
     try:
-        level = [msgspec.json.decode(info)]
-    except (msgspec.MsgspecError, RecursionError):
-        raise BadClaim("the claim info holds text or numbers that no JSON value can carry", "$.info") from None
-    for _ in range(MAX_INFO_DEPTH):
-        if any(isinstance(value, int) and not -(2**63) <= value < 2**64 for value in level):
-            raise BadClaim("the claim info holds an integer of more than 64 bits", "$.info")
-        level = [inner for value in level for inner in _inside(value)]
-        if not level:
-            return info
-    raise BadClaim(f"the claim info is nested over {MAX_INFO_DEPTH} levels", "$.info")
-
-
-def _inside(value: Any) -> Sequence[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else ()
+        check_json(info, "$.info")
+    except RoomcastError as error:
+        raise BadClaim(f"the claim info cannot be shown to others: {error.message}", "$.info") from None
+    return info

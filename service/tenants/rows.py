@@ -81,7 +81,7 @@ def _read_signing_key(row: SigningKeyRow, sealer: Sealer) -> SigningKey | None:
         material = sealer.open(bytes(row.sealed), _sealing_context(row.tenant_id, row.kid))
         return SigningKey(row.kid, row.algorithm, load_signing_key(row.algorithm, material), row.expires_at_ms)
     except (SealingKeyError, Invalid) as error:
-        _log.error("signing_key_unreadable", tenant_id=row.tenant_id, kid=row.kid, reason=str(error))
+        _log.error("a signing key is left out", tenant_id=row.tenant_id, reason=f"{row.kid}: {error}")
         return None
 
 
