@@ -8,6 +8,7 @@ payload holds.
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from struct import Struct as Packing
 from typing import Any, get_args
 
@@ -17,7 +18,7 @@ from msgspec import UNSET, Raw, UnsetType
 from service.protocol.commands import Join, Publish, Send, SetState, Signal, WebSocketCommand
 from service.protocol.errors import Invalid, Malformed, RoomcastError, UnknownCommand, problem
 from service.protocol.events import ErrorEvent
-from service.protocol.identifiers import CommandId, RoomName
+from service.protocol.identifiers import CommandId, RoomName, is_room
 from service.protocol.json_values import (
     NOT_UTF8,
     TOO_DEEP,
@@ -58,6 +59,7 @@ _CARRIED: dict[type, str] = {Publish: "data", Signal: "data", Send: "data", Join
 _decode_json: Callable[[bytes], WebSocketCommand] = msgspec.json.Decoder(WebSocketCommand).decode
 _decode_msgpack: Callable[[bytes], WebSocketCommand] = msgspec.msgpack.Decoder(WebSocketCommand).decode
 _encode_json = msgspec.json.Encoder().encode
+_is_room = lru_cache(maxsize=4096)(is_room)
 _skip_json = msgspec.json.Decoder(Raw).decode
 _read_msgpack = msgspec.msgpack.Decoder().decode
 _skip_msgpack = msgspec.msgpack.Decoder(Raw).decode
@@ -94,6 +96,8 @@ def decode_command(payload: bytes, binary: bool) -> WebSocketCommand:
         command = _decode_msgpack(payload) if binary else _decode_json(payload)
     except _UNREADABLE as error:
         raise refusal(payload, binary, error) from None
+    if (room := getattr(command, "room", None)) is not None and not _is_room(room):
+        raise Invalid("expected the name of a room", "$.room")
     if binary:
         carried = _CARRIED.get(type(command))
         raw = getattr(command, carried) if carried else UNSET

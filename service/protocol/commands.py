@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from service.protocol.identifiers import CommandId, IdempotencyKey, MessageName, PositionText, RoomName, UserName
+from service.protocol.identifiers import CommandId, CommandRoom, IdempotencyKey, MessageName, PositionText, UserName
 
 PageLimit = Annotated[int, Meta(ge=1, le=1000, description="Items of one page.")]
 
@@ -35,7 +35,7 @@ class Authenticate(Command, kw_only=True):
 class Join(Command, kw_only=True):
     """Join a room; with `since`, receive what was missed."""
 
-    room: RoomName
+    room: CommandRoom
     since: PositionText | UnsetType = UNSET
     watch: bool = False
     state: Raw | UnsetType = UNSET
@@ -44,13 +44,13 @@ class Join(Command, kw_only=True):
 class Leave(Command, kw_only=True):
     """Leave a room."""
 
-    room: RoomName
+    room: CommandRoom
 
 
 class Publish(Command, kw_only=True):
     """Publish a message to a room. Needs the right, not membership."""
 
-    room: RoomName
+    room: CommandRoom
     data: Raw
     name: MessageName | UnsetType = UNSET
     key: IdempotencyKey | UnsetType = UNSET
@@ -60,7 +60,7 @@ class Publish(Command, kw_only=True):
 class Signal(Command, kw_only=True):
     """Send through a joined room what is never kept."""
 
-    room: RoomName
+    room: CommandRoom
     data: Raw
     name: MessageName | UnsetType = UNSET
     echo: bool = False
@@ -77,14 +77,14 @@ class Send(Command, kw_only=True):
 class SetState(Command, kw_only=True):
     """Change one's own state in a joined room."""
 
-    room: RoomName
+    room: CommandRoom
     state: Raw
 
 
 class Members(Command, kw_only=True):
     """Page through who is in a room."""
 
-    room: RoomName
+    room: CommandRoom
     cursor: str | UnsetType = UNSET
     limit: PageLimit = 100
 
@@ -92,7 +92,7 @@ class Members(Command, kw_only=True):
 class History(Command, kw_only=True):
     """Page through a room's kept messages; the bounds themselves are left out."""
 
-    room: RoomName
+    room: CommandRoom
     since: PositionText | UnsetType = UNSET
     before: PositionText | UnsetType = UNSET
     limit: PageLimit = 100

@@ -21,6 +21,11 @@ POSITION_PATTERN = r"^[A-Za-z0-9_-]{1,16}:(0|[1-9][0-9]{0,17})$(?!\n)"
 
 TenantName = Annotated[str, Meta(pattern=TENANT_PATTERN, description="A tenant's name.")]
 RoomName = Annotated[str, Meta(pattern=ROOM_PATTERN, description="A room's name.")]
+# In commands: a pattern costs msgspec 0.55 µs, two thirds of decoding a publish, so the codec looks (0.07 µs, cached).
+CommandRoom = Annotated[
+    str,
+    Meta(min_length=1, max_length=200, description="A room's name.", extra_json_schema={"pattern": ROOM_PATTERN}),
+]
 RoomPattern = Annotated[
     str, Meta(pattern=RIGHTS_PATTERN, description="A room's name, or the beginning of one and a final `*`.")
 ]
