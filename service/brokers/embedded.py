@@ -19,6 +19,7 @@ import structlog
 
 from service.brokers.server_binary import NoServerError, find_server
 from service.parent_death import end_with_parent
+from service.private_files import make_private_folder, write_private_file
 
 _SOCKET_PATH_MAX_BYTES: Final = 107
 _START_TIMEOUT_SECONDS: Final = 10.0  # without a sign of life; loading a big file answers -LOADING and may take longer
@@ -67,7 +68,7 @@ class EmbeddedValkey:
 
         Raises EmbeddedValkeyError: the data directory is in use, no server fits, or it does not come up.
         """
-        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self._data_dir)
         self._lock = _lock(self._data_dir / "valkey.lock")
         if self._lock is None:
             raise EmbeddedValkeyError(
@@ -75,11 +76,11 @@ class EmbeddedValkey:
                 "--data-dir, or let both share one Redis with --redis-url."
             )
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            make_private_folder(self._folder)
             self._socket = _make_socket_path()
             await self._launch()
             _remove_socket_folder(_read_pointer(self._pointer))  # of a supervisor that was killed
-            _write_private(self._pointer, str(self._socket))
+            write_private_file(self._pointer, str(self._socket))
         except BaseException:
             await self.stop()
             raise
@@ -251,12 +252,6 @@ def _read_pointer(pointer: Path) -> Path | None:
         return Path(pointer.read_text())
     except FileNotFoundError:
         return None
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
 
 
 def _last_line(log_file: Path) -> str:

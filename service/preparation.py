@@ -1,0 +1,138 @@
+"""The database opened and made ready, for the command line and, as `python -m service.preparation [demo]`, for `serve`.
+
+With `demo` there is a tenant of that name afterwards, and what one needs to try it is printed as JSON.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from service.private_files import make_private_folder, write_private_file
+from service.protocol.errors import RoomcastError
+from service.settings import Settings, SettingsError, read_settings
+from service.tenants.keys import Sealer, SealingKeyError, load_or_make_sealing_key
+from service.tenants.snapshot import SCOPES
+from service.tenants.storage import NewTenant, NotMigrated, Storage, upgrade_database
+from service.tenants.tokens import sign_token
+
+DEMO_TENANT: Final = "demo"
+DEMO_USER: Final = "alice"
+_DEMO_TOKEN_SECONDS: Final = 86_400  # the longest that a token may live
+
+T = TypeVar("T")
+
+# What opening a database and asking it may raise, each with a text for people.
+DATABASE_ERRORS: Final = (RoomcastError, SealingKeyError, NotMigrated, SettingsError, OSError)
+
+
+class SigningKeyText(msgspec.Struct):
+    """A signing key with its secret, as it is shown once."""
+
+    kid: str
+    algorithm: str
+    secret: str
+
+
+class TenantKeys(msgspec.Struct):
+    """What `roomcast tenant create` prints and `demo.json` holds."""
+
+    tenant: str
+    signing_key: SigningKeyText
+    api_key: str
+
+    @classmethod
+    def of(cls, new: NewTenant) -> "TenantKeys":
+        """The keys of a tenant just made."""
+        return cls(new.tenant.name, SigningKeyText(new.kid, new.algorithm, new.secret), new.api_key)
+
+
+class Demo(msgspec.Struct):
+    """What one needs to try the demo tenant."""
+
+    user: str
+    token: str
+    api_key: str
+    keys_file: str
+
+
+def prepare_database(settings: Settings) -> None:
+    """Make the data directory and bring the database to the newest schema. Raises one of DATABASE_ERRORS."""
+    make_private_folder(settings.data_dir)
+    upgrade_database(settings.sql_url)
+
+
+def with_storage(settings: Settings, work: Callable[[Storage], Awaitable[T]]) -> T:
+    """What `work` makes of the database. The sealing key is made on the first call. Raises one of DATABASE_ERRORS."""
+
+    async def open_and_work() -> T:
+        key = settings.sealing_key or load_or_make_sealing_key(settings.data_dir / "sealing.key")
+        storage = await Storage.open(settings.sql_url, Sealer(key))
+        try:
+            return await work(storage)
+        finally:
+            await storage.close()
+
+    if settings.database_url is None and not (settings.data_dir / "roomcast.db").exists():
+        raise SettingsError(
+            f"There is no database in {settings.data_dir}: run `roomcast db upgrade` or `roomcast serve` first, or say "
+            "where it is with --data-dir."
+        )
+    return asyncio.run(open_and_work())
+
+
+async def find_or_make_demo(settings: Settings, storage: Storage) -> Demo:
+    """The demo tenant's token and keys; the keys lie in `demo.json` of the data directory, for its owner alone."""
+    keys_file = settings.data_dir / "demo.json"
+    tenant = await storage.find_tenant(DEMO_TENANT)
+    if tenant is None:
+        keys = TenantKeys.of(await storage.create_tenant(DEMO_TENANT))
+        tenant = await storage.find_tenant(DEMO_TENANT)
+        assert tenant is not None  # noqa: S101 - it was made in the line above
+    elif keys_file.exists():
+        keys = msgspec.json.decode(keys_file.read_bytes(), type=TenantKeys)
+    else:  # secrets are shown once: a lost file needs new ones
+        kid, secret = await storage.create_signing_key(tenant.id, "HS256")
+        api_key, _ = await storage.create_api_key(tenant.id, "demo", SCOPES)
+        keys = TenantKeys(tenant.name, SigningKeyText(kid, "HS256", secret or ""), api_key)
+    write_private_file(keys_file, msgspec.json.format(msgspec.json.encode(keys)).decode() + "\n")
+    token = sign_token(
+        tenant,
+        user=DEMO_USER,
+        rooms={"*": ["*"]},
+        send=True,
+        ttl_seconds=_DEMO_TOKEN_SECONDS,
+        now_ms=time.time_ns() // 1_000_000,
+    )
+    return Demo(DEMO_USER, token, keys.api_key, str(keys_file))
+
+
+def main(arguments: list[str]) -> None:
+    """Ready the database of the environment's settings; a failure is one sentence on stdout and exit code 1."""
+    try:
+        settings = read_settings(os.environ)
+        prepare_database(settings)
+        if arguments == ["demo"]:
+            demo = with_storage(settings, lambda storage: find_or_make_demo(settings, storage))
+            sys.stdout.buffer.write(msgspec.json.encode(demo))
+        else:
+            with_storage(settings, _look)
+    except DATABASE_ERRORS as error:
+        sys.exit(_fail(str(error)))
+
+
+async def _look(storage: Storage) -> None:
+    """Nothing: that it opens shows that the sealing key is the right one."""
+
+
+def _fail(sentence: str) -> int:
+    print(sentence)
+    return 1
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

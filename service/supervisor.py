@@ -1,0 +1,165 @@
+"""What `roomcast serve` runs: the embedded Valkey if no Redis is configured, and the node processes on one socket.
+
+All are children that end with this process, however it ends. It imports no framework: it is up in a moment and small.
+"""
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from service.brokers.embedded import EmbeddedValkey, EmbeddedValkeyError, end_process
+from service.parent_death import end_with_parent
+from service.private_files import make_private_folder
+from service.settings import Settings, write_settings
+from service.worker import Worker
+
+_BACKLOG: Final = 2048
+_GRACE_SECONDS: Final = 2.0  # for a worker's own end after its sockets had stop_timeout_seconds
+
+
+class StartError(Exception):
+    """Roomcast can't start. Its text says why and what to do."""
+
+
+class Supervisor:
+    """One `roomcast serve`: `run` it once, on the main thread."""
+
+    def __init__(self, settings: Settings, *, demo: bool = False, worker_module: str = "service.server") -> None:
+        self._settings = settings
+        self._demo = demo
+        self._worker_module = worker_module
+        self._valkey = None if settings.redis_url else EmbeddedValkey(settings.data_dir)
+        self._workers: list[Worker] = []
+        self._listeners: list[socket.socket] = []
+        self._watching: list[asyncio.Task[None]] = []
+        self._asked_to_stop = asyncio.Event()
+
+    async def run(self, announce: Callable[[str, bytes], None]) -> None:
+        """Start everything, call `announce(address, what preparation printed)`, and serve until SIGTERM or SIGINT.
+
+        The signal ends all in good order; a second one ends the workers at once. Raises StartError.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._receive_signal)
+        starting = asyncio.create_task(self._start())
+        asked_to_stop = asyncio.create_task(self._asked_to_stop.wait())
+        try:
+            await asyncio.wait((starting, asked_to_stop), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                announce(self.address, starting.result())
+                await asked_to_stop
+        finally:
+            for task in (starting, asked_to_stop):
+                task.cancel()
+            await asyncio.gather(starting, asked_to_stop, return_exceptions=True)
+            await self._stop()
+
+    @property
+    def address(self) -> str:
+        """The HTTP address on which the nodes listen, as http://127.0.0.1:8000."""
+        host, port = self._listeners[0].getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def _start(self) -> bytes:
+        settings = self._settings
+        make_data_dir(settings.data_dir)
+        listener = open_listener(settings.host, settings.port, "--port")
+        self._listeners.append(listener)
+        preparing = asyncio.create_task(self._prepare())
+        try:
+            if self._valkey is not None:
+                url = await self._valkey.start()
+                settings = msgspec.structs.replace(settings, redis_url=url, redis_is_embedded=True)
+                self._watching.append(asyncio.create_task(self._valkey.supervise()))
+            prepared = await preparing
+        except EmbeddedValkeyError as error:
+            raise StartError(str(error)) from None
+        finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+        environment = {**os.environ, **write_settings(settings)}
+        for index in range(settings.workers):
+            listeners = [listener]
+            if settings.metrics_port is not None:
+                listeners.append(open_listener(settings.host, settings.metrics_port + index, "--metrics-port"))
+                self._listeners.append(listeners[-1])
+            self._workers.append(Worker(index, self._worker_module, environment, listeners))
+        if not all(await asyncio.gather(*(worker.start() for worker in self._workers))):
+            raise StartError("A node did not start: the log above says why.")
+        self._watching += [asyncio.create_task(worker.keep_running()) for worker in self._workers]
+        return prepared
+
+    async def _prepare(self) -> bytes:
+        """Make the database ready in a process of its own: SQLAlchemy would stay in this one's memory for nothing."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "service.preparation", *(["demo"] if self._demo else [])),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            env={**os.environ, **write_settings(self._settings)},
+            start_new_session=True,
+            preexec_fn=end_with_parent,
+        )
+        try:
+            answer, _ = await process.communicate()
+        finally:
+            await end_process(process, _GRACE_SECONDS)
+        if process.returncode != 0:
+            raise StartError(answer.decode().strip() or "The database can't be made ready: the log above says why.")
+        return answer
+
+    async def _stop(self) -> None:
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        for listener in self._listeners:
+            listener.close()  # the workers' copies go with them; with this one open, clients would wait for an answer
+        timeout_seconds = self._settings.stop_timeout_seconds + _GRACE_SECONDS
+        await asyncio.gather(*(worker.stop(timeout_seconds) for worker in self._workers))
+        if self._valkey is not None:
+            await self._valkey.stop()
+
+    def _receive_signal(self) -> None:
+        if self._asked_to_stop.is_set():
+            for worker in self._workers:
+                worker.kill()
+        self._asked_to_stop.set()
+
+
+def make_data_dir(data_dir: Path) -> None:
+    """Make the data directory, for its owner alone, if it is not there. Raises StartError."""
+    try:
+        make_private_folder(data_dir)
+    except OSError as error:
+        raise StartError(
+            f"The data directory {data_dir} can't be used ({error.strerror}): choose another with --data-dir."
+        ) from None
+
+
+def open_listener(host: str, port: int, flag: str) -> socket.socket:
+    """A socket that listens on the TCP port. Raises StartError, which names `flag` as the way to another port."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG)
+    except socket.gaierror as error:
+        raise StartError(
+            f"The host {host!r} is unknown ({error.strerror}): give an address of this machine by --host."
+        ) from None
+    except OSError as error:
+        match error.errno:
+            case errno.EADDRINUSE:
+                why, remedy = "is in use", f"stop what listens there, or choose another port with {flag}"
+            case errno.EACCES:
+                why, remedy = "is not allowed", f"choose a port from 1024 on with {flag}"
+            case _:
+                why, remedy = f"can't be had ({error.strerror})", "give an address of this machine by --host"
+        raise StartError(f"Port {port} of {host} {why}: {remedy}.") from None

@@ -1,0 +1,99 @@
+"""A node process as the supervisor sees it: started on inherited sockets, ready when it says so, started again."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from service.brokers.embedded import end_process
+from service.parent_death import end_with_parent
+
+_BACKOFF_SECONDS: Final = (0.1, 5.0)  # first and longest wait before a restart; doubled each time it fails soon
+_STEADY_SECONDS: Final = 10.0  # alive that long, the next restart waits the shortest time again
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """One node process and those that take its place when it crashes."""
+
+    def __init__(
+        self, index: int, module: str, environment: Mapping[str, str], listeners: Sequence[socket.socket]
+    ) -> None:
+        self._index = index
+        self._module = module
+        self._environment = environment
+        self._listeners = listeners
+        self._process: Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None while it does not run."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def start(self) -> bool:
+        """Start the process; True once it serves, False when it ended before."""
+        ready, ready_in_child = os.pipe()
+        try:
+            descriptors = [ready_in_child, *(listener.fileno() for listener in self._listeners)]
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", self._module, str(self._index), *map(str, descriptors)),
+                stdin=DEVNULL,
+                pass_fds=descriptors,
+                env=self._environment,
+                start_new_session=True,  # Ctrl-C in a terminal goes to the supervisor alone, which ends all in order
+                preexec_fn=end_with_parent,
+            )
+        finally:
+            os.close(ready_in_child)
+        return await _read_byte(ready) == b"\x01"
+
+    async def keep_running(self) -> None:
+        """Start the process again whenever it ends, after 0.1 s, up to 5 s when it keeps failing; for ever."""
+        loop = asyncio.get_running_loop()
+        wait_seconds, longest_seconds = _BACKOFF_SECONDS
+        started = loop.time()
+        while self._process is not None:
+            exit_code = await self._process.wait()
+            if loop.time() - started > _STEADY_SECONDS:
+                wait_seconds = _BACKOFF_SECONDS[0]
+            log.error(
+                "worker ended, starting it again", worker=self._index, exit_code=exit_code, retry_seconds=wait_seconds
+            )
+            await asyncio.sleep(wait_seconds)
+            wait_seconds = min(wait_seconds * 2, longest_seconds)
+            started = loop.time()
+            if await self.start():
+                log.info("worker is back", worker=self._index, process=self.pid)
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Have it end in good order, by force after the timeout; back when it is gone."""
+        if self._process is not None:
+            await end_process(self._process, timeout_seconds)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if (pid := self.pid) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+async def _read_byte(descriptor: int) -> bytes:
+    """One byte from a pipe; empty when all its writers are gone."""
+    reader = asyncio.StreamReader()
+    with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        try:
+            return await reader.read(1)
+        finally:
+            transport.close()

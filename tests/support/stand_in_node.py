@@ -1,0 +1,31 @@
+"""A node process in the place of `service.server`, so that tests of the supervisor see nothing of the application.
+
+It answers each connection with a line of JSON: its worker index, its process id and its settings of the environment.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+
+worker, ready_fd, listen_fd, *_ = map(int, sys.argv[1:])
+
+
+def end(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+signal.signal(signal.SIGTERM, end)
+if os.environ.get("STAND_IN_FAILS") == "at start":
+    sys.exit(3)
+os.write(ready_fd, b"\x01")
+os.close(ready_fd)
+about = {name: value for name, value in os.environ.items() if name.startswith("ROOMCAST_")}
+with socket.socket(fileno=listen_fd) as listener:
+    listener.setblocking(True)
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(json.dumps({"worker": worker, "pid": os.getpid(), **about}).encode() + b"\n")
