@@ -1,8 +1,9 @@
 """SQLite or PostgreSQL by URL: the engine, its failures as Unavailable, and the migrations."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,21 @@ async def sql_as_unavailable() -> AsyncIterator[None]:
         raise Unavailable("the database is out of reach; it is unknown whether a change was stored") from None
 
 
+async def check_reachable(engine: AsyncEngine) -> None:
+    """Raises Unavailable with the reason when SQLite's file cannot be opened.
+
+    aiosqlite 0.22 would tell it too, but leaves a thread behind that writes a traceback when the loop ends meanwhile.
+    """
+    path = engine.url.database
+    if engine.dialect.name != "sqlite" or path is None:
+        return
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        raise Unavailable(f"the database {path} cannot be opened: {error}") from None
+
+
 # Migrations.
 
 
@@ -125,6 +141,7 @@ async def _migrate(database_url: str, revision: str, *, upgrade: bool = True) ->
     engine = make_engine(database_url, statement_timeout_seconds=None).execution_options(writes=True)
     try:
         # One transaction for all: BEGIN IMMEDIATE on SQLite, an advisory lock on PostgreSQL let one in after the other.
+        await check_reachable(engine)
         async with sql_as_unavailable(), engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})

@@ -16,7 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from service.protocol.errors import Conflict, Invalid, NotFound
 from service.protocol.identifiers import is_tenant
-from service.tenants.database import NotMigrated, check_migrated, make_engine, sql_as_unavailable, upgrade_database
+from service.tenants.database import (
+    NotMigrated,
+    check_migrated,
+    check_reachable,
+    make_engine,
+    sql_as_unavailable,
+    upgrade_database,
+)
 from service.tenants.keys import Sealer, SealingKeyError, new_hs256_secret, random_id
 from service.tenants.limits import Limits
 from service.tenants.rows import (
@@ -91,6 +98,7 @@ class Storage:
         return self._database_id
 
     async def _check(self) -> None:
+        await check_reachable(self._engine)
         async with sql_as_unavailable(), self._engine.connect() as connection:
             await connection.run_sync(check_migrated)
         async with self._transaction(self._reads) as session:
@@ -158,7 +166,8 @@ class Storage:
         async with self._transaction(self._reads) as session:
             for start in range(0, len(ids), _IDS_IN_ONE_QUERY):
                 wanted = TenantRow.id.in_(ids[start : start + _IDS_IN_ONE_QUERY])
-                versions.update((await session.execute(select(TenantRow.id, TenantRow.version).where(wanted))).tuples())
+                found = await session.execute(select(TenantRow.id, TenantRow.version).where(wanted))
+                versions.update((tenant_id, version) for tenant_id, version in found)
         return versions
 
     async def delete_tenant(self, name: str) -> str:

@@ -169,7 +169,7 @@ async def test_a_key_needs_known_scopes(storage: Storage) -> None:
             await storage.create_api_key(acme, "bad", scopes)
     text, key_id = await storage.create_api_key(acme, "reader", ["read"], expires_at_ms=9)
     key = (await find(storage, "acme")).api_keys[key_id]
-    assert (key.hash, key.scopes, key.expires_at_ms) == (hash_api_key(text), {"read"}, 9)
+    assert (key.hash, key.scopes, key.expires_at_ms) == (hash_api_key(text), frozenset({"read"}), 9)
 
 
 async def test_another_sealing_key_is_found_at_start(storage: Storage, database_url: str) -> None:
@@ -209,8 +209,13 @@ async def test_a_bad_url_is_refused_without_repeating_it(url: str, sealer: Seale
     assert "secret" not in str(refused.value)
 
 
-async def test_a_database_that_nobody_serves_is_unavailable(sealer: Sealer, tmp_path: Path) -> None:
-    for url in (f"postgresql://postgres@/x?host={tmp_path}", f"sqlite:///{tmp_path}/no/such/folder/x.db"):
+async def test_a_database_that_cannot_be_opened_is_unavailable(sealer: Sealer, tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("this is no database" * 100)
+    for url in (
+        f"postgresql://postgres@/x?host={tmp_path}",
+        f"sqlite:///{tmp_path}/no/such/folder/x.db",
+        f"sqlite:///{tmp_path}/text.db",
+    ):
         with pytest.raises(Unavailable):
             await Storage.open(url, sealer)
 
