@@ -61,7 +61,10 @@ class Envelope(NamedTuple):
 
 
 class Publication(NamedTuple):
-    """Redis has it: at `position`, kept or not; `duplicate` when its key was known. `members`: of the room, all nodes."""
+    """Redis has it: at `position`, kept or not; `duplicate` when its key was known.
+
+    members: connections in the room on all nodes.
+    """
 
     position: Position
     stored: bool
@@ -225,6 +228,9 @@ class Broker(Protocol):
 
     def leave(self, address: RoomAddress, connection: str) -> Awaitable[None]:
         """End a membership; of no member: nothing happens."""
+
+    def left(self, address: RoomAddress, connection: str) -> None:
+        """As `leave`, sent and not waited for: its socket is gone."""
 
     def claim_room(self, address: RoomAddress, max_rooms: int | None) -> Awaitable[None]:
         """This node has members in the room: counts it as occupied; raises TooMany at the tenant's limit."""

@@ -1,0 +1,83 @@
+"""`publish`, `signal`, `send` and `history`."""
+
+from msgspec import UNSET, UnsetType
+
+from service.brokers.broker import Origin, Publication
+from service.commands.session import Session
+from service.protocol.commands import History, Publish, Send, Signal
+from service.protocol.errors import Forbidden, NotJoined, RoomcastError
+from service.protocol.events import HistoryEvent, Published, Sent, Signalled
+from service.rooms.answers import Answer
+from service.rooms.fanout import OutgoingMessage
+
+
+def publish(session: Session, command: Publish, answer: Answer) -> None:
+    """Store and announce a message.
+
+    Who has joined the room gets `published` when the message passes there (ARCHITECTURE.md, decision 10), others
+    when Redis has it. Raises RateLimited, TooLarge.
+    """
+    room = command.room
+    reference = 0
+    if command.id is not UNSET:
+        session.reference = reference = session.reference + 1
+        answer.reference = reference
+        answer.published = lambda position: session.reply_frame(
+            command.id, Published(room=room, position=position, duplicate=False)
+        )
+
+    def done(result: Publication | RoomcastError) -> None:
+        if isinstance(result, RoomcastError):
+            answer.give(session.error_frame(result, command.id, room))
+            return
+        position = str(result.position) if result.stored else None
+        member = session.rooms.get(room)
+        if result.duplicate:
+            reply = Published(room=room, position=position, duplicate=True)
+            answer.give(session.reply_frame(command.id, reply))
+        elif member is None or not reference or result.position.offset <= member.joined_offset:
+            answer.give_position(position)
+        elif answer.frame is None:
+            answer.offset, answer.position = result.position.offset, position
+            member.room.expect(result.position.offset)
+
+    origin = Origin(session.id, reference, command.echo)
+    message = OutgoingMessage(bytes(command.data), _name(command.name), session.sender)
+    session.manager.publish(room, message, origin, done, None if command.key is UNSET else command.key)
+
+
+async def signal(session: Session, command: Signal, _answer: Answer) -> Signalled:
+    """Send through a joined room what is never kept."""
+    member = session.rooms.get(command.room)
+    if member is None:
+        raise NotJoined(command.room)
+    manager = session.manager
+    data = bytes(command.data)
+    manager.check_size(data, command.room)
+    manager.budgets.take_publish(member.room.members_everywhere, command.room)
+    body = OutgoingMessage(data, _name(command.name), session.sender).body()
+    await manager.broker.signal_room(member.room.address, body, Origin(session.id, 0, command.echo))
+    return Signalled(room=command.room)
+
+
+async def send(session: Session, command: Send, _answer: Answer) -> Sent:
+    """Send to all connections of one user, at most once."""
+    if not session.grant.send:
+        raise Forbidden("the token does not have the claim send")
+    message = OutgoingMessage(bytes(command.data), _name(command.name), session.sender)
+    await session.manager.broadcast_to_user(message, command.user)
+    return Sent(user=command.user)
+
+
+async def history(session: Session, command: History, _answer: Answer) -> HistoryEvent:
+    """One page of a room's kept messages."""
+    return await session.manager.history(
+        command.room,
+        since=None if command.since is UNSET else command.since,
+        before=None if command.before is UNSET else command.before,
+        limit=command.limit,
+    )
+
+
+def _name(name: str | UnsetType) -> str | None:
+    return None if isinstance(name, UnsetType) else name

@@ -1,0 +1,177 @@
+"""Who speaks: one connection with its tenant's manager, its grant and its budget. All that a handler can reach."""
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import structlog
+from msgspec import UNSET, UnsetType
+
+from service.protocol.codec import error_event, event_frame
+from service.protocol.errors import BAD_COMMAND_CODES, CloseCode, Internal, RoomcastError
+from service.protocol.events import Expiring, Reply, Sender
+from service.protocol.identifiers import CommandId
+from service.rooms.answers import Answer
+from service.rooms.connection import Connection
+from service.rooms.connection_manager import ConnectionManager
+from service.rooms.fanout import Subscriber
+from service.telemetry import count_refusal, counters, new_incident
+from service.tenants.claims import Grant
+from service.tenants.limits import Limits, TokenBucket
+
+log = structlog.get_logger()
+
+# PROTOCOL.md: a bad command never costs the connection, up to 100 in 10 s.
+BAD_COMMANDS_ALLOWED = 100
+BAD_COMMANDS_SECONDS = 10.0
+# A connection may send twice its rate at once (PROTOCOL.md, "Limits in force").
+COMMAND_BURST_SECONDS = 2
+# How long before its token ends a client is told.
+EXPIRING_SECONDS = 60
+
+
+class Alarm(Protocol):
+    """A callback that waits for its time."""
+
+    def cancel(self) -> None:
+        """Do not call."""
+
+
+class Clockwork(Protocol):
+    """The node's timers (`transports/wheel.py`)."""
+
+    def after(self, delay_seconds: float, callback: Callable[[], None]) -> Alarm:
+        """Call back once, `delay_seconds` from now, at most a second late."""
+
+
+class Session(Connection):
+    """One connection that speaks: what its token allows, and how much it may say."""
+
+    __slots__ = ("_alarm", "_bad_commands", "_bad_since", "_clockwork", "bucket", "grant", "manager", "reference")
+
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        manager: ConnectionManager,
+        grant: Grant,
+        address: str,
+        clockwork: Clockwork,
+        max_held_bytes: int,
+    ) -> None:
+        super().__init__(subscriber, grant.user, address, max_held_bytes)
+        self.manager = manager
+        self.grant = grant
+        self.bucket = command_bucket(manager.tenant.limits)
+        # Publishes with an id are told apart by this when their messages come around.
+        self.reference = 0
+        self._bad_commands = 0
+        self._bad_since = 0.0
+        self._clockwork = clockwork
+        self._alarm: Alarm | None = None
+
+    @property
+    def sender(self) -> Sender:
+        """How others see it."""
+        return Sender(user=self.user, connection=self.id)
+
+    # Answers
+
+    def send_event(self, event: Any) -> None:
+        """Send one event now."""
+        self.subscriber.send(event_frame(event, self.subscriber.binary))
+
+    def reply_frame(self, command_id: CommandId | UnsetType, reply: Reply) -> bytes:
+        """The reply to a command as a ready frame; empty without an id."""
+        if command_id is UNSET:
+            return b""
+        reply.id = command_id
+        return event_frame(reply, self.subscriber.binary)
+
+    def error_frame(self, error: RoomcastError, command_id: CommandId | UnsetType, room: str | None = None) -> bytes:
+        """A refusal as a ready frame, counted."""
+        count_refusal(error.code)
+        if error.room is None:
+            error.room = room
+        return event_frame(error_event(error, command_id), self.subscriber.binary)
+
+    def internal_error(self, error: BaseException) -> RoomcastError:
+        """What is told of a bug: only its incident, under which the log has the rest."""
+        incident = new_incident()
+        counters.faults += 1
+        log.error(
+            "command failed", incident=incident, connection=self.id, tenant=self.manager.tenant.name, exc_info=error
+        )
+        return Internal(incident)
+
+    async def finish(
+        self,
+        answer: Answer,
+        command_id: CommandId | UnsetType,
+        room: str | None,
+        work: Coroutine[Any, Any, Reply | None],
+    ) -> None:
+        """Run a command that waits for Redis, and give its answer. `None`: it has given it by itself."""
+        try:
+            reply = await work
+        except RoomcastError as error:
+            answer.give(self.error_frame(error, command_id, room))
+        except Exception as error:
+            answer.give(self.error_frame(self.internal_error(error), command_id, room))
+        else:
+            if reply is not None:
+                answer.give(self.reply_frame(command_id, reply))
+
+    def count_bad_command(self, error: RoomcastError) -> None:
+        """A frame that was no command; the 101st within 10 s ends the connection."""
+        if error.code not in BAD_COMMAND_CODES:
+            return
+        now = time.monotonic()
+        if now - self._bad_since > BAD_COMMANDS_SECONDS:
+            self._bad_since, self._bad_commands = now, 0
+        self._bad_commands += 1
+        if self._bad_commands > BAD_COMMANDS_ALLOWED:
+            self.close(CloseCode.FLOOD, "too many bad commands")
+
+    # The token's end
+
+    def take_grant(self, grant: Grant) -> None:
+        """A token is in force: `expiring` 60 s before its end, at once if less is left, then 4401."""
+        self.grant = grant
+        self._stop_alarm()
+        left_seconds = self.seconds_left()
+        if left_seconds > EXPIRING_SECONDS:
+            self._alarm = self._clockwork.after(left_seconds - EXPIRING_SECONDS, self._tell_expiry)
+        else:
+            self._tell_expiry()
+
+    def seconds_left(self) -> float:
+        """Until the token ends."""
+        return self.grant.expires_at_ms / 1000 - time.time()
+
+    def _tell_expiry(self) -> None:
+        left_seconds = max(0.0, self.seconds_left())
+        self.send_event(Expiring(in_seconds=round(left_seconds)))
+        self._alarm = self._clockwork.after(left_seconds, self._expire)
+
+    def _expire(self) -> None:
+        self.close(CloseCode.UNAUTHENTICATED, "the token has expired")
+
+    def _stop_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    # The socket's end (transports.SocketHandler)
+
+    def connection_lost(self, code: int | None) -> None:
+        """The socket is gone."""
+        self._stop_alarm()
+        counters.connections_closed += 1
+        log.debug("disconnected", connection=self.id, tenant=self.manager.tenant.name, code=code)
+        self.manager.disconnect(self)
+
+
+def command_bucket(limits: Limits) -> TokenBucket:
+    """The bucket of one connection's commands."""
+    rate = limits.commands_per_second
+    return TokenBucket(rate, 0 if rate is None else rate * COMMAND_BURST_SECONDS, time.monotonic())

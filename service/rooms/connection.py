@@ -1,0 +1,84 @@
+"""One connection of this node, as rooms see it."""
+
+import secrets
+import time
+
+from service.brokers.broker import ConnectionEntry
+from service.protocol.codec import event_frame, transcode
+from service.protocol.errors import RECONNECTS
+from service.protocol.events import Closing
+from service.rooms.answers import Lane
+from service.rooms.fanout import Subscriber
+from service.rooms.membership import Membership
+
+# 128 random bits as 22 url-safe characters: opaque and unguessable (PROTOCOL.md, "Words").
+CONNECTION_ID_BYTES = 16
+
+
+class Connection:
+    """One live socket of one user.
+
+    rooms: joined rooms by name. joining: joins under way. lanes: rooms with answers outstanding.
+    """
+
+    __slots__ = (
+        "address",
+        "connected_at_ms",
+        "id",
+        "joining",
+        "lanes",
+        "max_held_bytes",
+        "rooms",
+        "subscriber",
+        "user",
+    )
+
+    def __init__(self, subscriber: Subscriber, user: str, address: str, max_held_bytes: int) -> None:
+        self.id = secrets.token_urlsafe(CONNECTION_ID_BYTES)
+        self.user = user
+        self.address = address
+        self.connected_at_ms = time.time_ns() // 1_000_000
+        self.subscriber = subscriber
+        self.max_held_bytes = max_held_bytes
+        self.rooms: dict[str, Membership] = {}
+        self.joining = 0
+        self.lanes: dict[str, Lane] | None = None
+
+    def lane_of(self, room: str) -> Lane | None:
+        """The answers outstanding in a room; None when there are none."""
+        return None if self.lanes is None else self.lanes.get(room)
+
+    def lane(self, room: str) -> Lane:
+        """The lane of a room, made when there is none."""
+        if self.lanes is None:
+            self.lanes = {}
+        lane = self.lanes.get(room)
+        if lane is None:
+            lanes = self.lanes
+            lane = lanes[room] = Lane(self.subscriber, lambda: self._drop_lane(room))
+        return lane
+
+    def _drop_lane(self, room: str) -> None:
+        if self.lanes is not None:
+            self.lanes.pop(room, None)
+            if not self.lanes:
+                self.lanes = None
+
+    def close(self, code: int, reason: str, *, reconnect: bool | None = None, after_ms: int = 0) -> None:
+        """Tell the client why and whether to come back, then close."""
+        self.subscriber.close(code, reason, closing=self.closing_frame(code, reason, reconnect, after_ms))
+
+    def closing_frame(self, code: int, reason: str, reconnect: bool | None = None, after_ms: int = 0) -> bytes:
+        """The `closing` event as a ready frame; `reconnect` None: as the code says."""
+        will = code in RECONNECTS if reconnect is None else reconnect
+        event = Closing(code=code, reason=reason, reconnect=will, after_ms=after_ms)
+        return event_frame(event, self.subscriber.binary)
+
+    def send_direct(self, body: bytes) -> None:
+        """Send what was sent to the user; `body` as in `Envelope`."""
+        payload = b'{"type":"direct",%b}' % body
+        self.subscriber.send_payload(transcode(payload) if self.subscriber.binary else payload)
+
+    def entry(self, node: str) -> ConnectionEntry:
+        """What the cluster's registry holds of it."""
+        return ConnectionEntry(self.id, self.user, node, self.connected_at_ms, self.address, tuple(self.rooms))

@@ -1,0 +1,227 @@
+"""One tenant on this node: its connections by id and by user, its rooms, and what it sends."""
+
+import asyncio
+from collections.abc import Callable
+
+from service.brokers.broker import Broker, Origin, Publication, PublicationDone, Retention
+from service.protocol.errors import RoomcastError, TooLarge, TooMany
+from service.protocol.events import Gap, HistoryEvent, Joined, Occupancy
+from service.protocol.identifiers import Position
+from service.rooms import recovery
+from service.rooms.budgets import Budgets
+from service.rooms.connection import Connection
+from service.rooms.fanout import OutgoingMessage
+from service.rooms.history import read_page
+from service.rooms.local_rooms import LocalRooms, NodeServices
+from service.rooms.membership import Membership
+from service.tenants.snapshot import TenantSnapshot
+
+
+class ConnectionManager:
+    """One tenant on this node. Litestar injects it; all of a tenant hangs on it, and nothing of another's."""
+
+    def __init__(self, tenant: TenantSnapshot, services: NodeServices, node: str) -> None:
+        self.broker: Broker = services.broker
+        self.node = node
+        self.connections: dict[str, Connection] = {}
+        self.users: dict[str, list[Connection]] = {}
+        self.rooms = LocalRooms(tenant.id, services, self.connections)
+        self.budgets = Budgets(tenant.limits)
+        self._take_snapshot(tenant)
+
+    def _take_snapshot(self, tenant: TenantSnapshot) -> None:
+        self.tenant = tenant
+        self._retention = Retention(tenant.limits.history_messages, tenant.limits.history_seconds)
+        self.rooms.keeps_history = self._retention.messages > 0
+
+    def update(self, tenant: TenantSnapshot) -> None:
+        """The tenant's limits, keys or state changed."""
+        self._take_snapshot(tenant)
+        self.budgets.reconfigure(tenant.limits)
+
+    # Connections
+
+    async def connect(self, connection: Connection) -> None:
+        """Reserve the connection in the cluster and count it here. Raises TooMany, Unavailable."""
+        limits = self.tenant.limits
+        await self.broker.connect(
+            self.tenant.id, connection.entry(self.node), limits.max_connections, limits.max_connections_per_user
+        )
+        self.connections[connection.id] = connection
+        self.users.setdefault(connection.user, []).append(connection)
+
+    def disconnect(self, connection: Connection) -> None:
+        """The socket is gone: out of all rooms and counts. Nothing happens the second time."""
+        if self.connections.pop(connection.id, None) is None:
+            return
+        same_user = self.users[connection.user]
+        same_user.remove(connection)
+        if not same_user:
+            del self.users[connection.user]
+        for member in list(connection.rooms.values()):
+            self._forget(member)
+            self.broker.left(member.room.address, connection.id)
+        self.broker.disconnected(self.tenant.id, connection.id, connection.user)
+
+    # Rooms
+
+    async def join_room(
+        self,
+        connection: Connection,
+        room_id: str,
+        since: Position | None,
+        joined: Callable[[Joined, Gap | None], None],
+    ) -> None:
+        """Make the connection a member and call `joined`; what was missed, then live messages, follow by themselves.
+
+        Raises TooMany (rooms of the connection or tenant, members of the room), Unavailable.
+        """
+        limits = self.tenant.limits
+        most = limits.max_rooms_per_connection
+        if most is not None and room_id not in connection.rooms and len(connection.rooms) + connection.joining >= most:
+            raise TooMany("max_rooms_per_connection", "connection", room=room_id)
+        connection.joining += 1
+        try:
+            room = await self.rooms.open(room_id, limits.max_rooms)
+            try:
+                head = await self.broker.join(room.address, connection.id, connection.user, limits.max_members_per_room)
+            except BaseException:
+                self.rooms.close(room)
+                raise
+        finally:
+            connection.joining -= 1
+        if connection.id not in self.connections:
+            self.rooms.close(room)
+            self.broker.left(room.address, connection.id)
+            return
+        if (before := connection.rooms.get(room_id)) is not None:
+            self._forget(before)
+        member = connection.rooms[room_id] = Membership(connection, room)
+        member.is_recovering = since is not None
+        room.members_everywhere = head.connections
+        room.enter(member, head)
+        self._note_rooms(connection)
+        occupancy = Occupancy(connections=head.connections, users=head.users)
+        await self._recover(member, since, occupancy, joined)
+
+    async def _recover(
+        self,
+        member: Membership,
+        since: Position | None,
+        occupancy: Occupancy,
+        joined: Callable[[Joined, Gap | None], None],
+    ) -> None:
+        room = member.room
+        gap, page = (None, None) if since is None else await recovery.begin(self.broker, member, since)
+        if not member.is_current:
+            return
+        position = f"{room.epoch}:{member.joined_offset}" if room.is_stored else None
+        recovered = None if since is None else gap is None
+        joined(Joined(room=room.name, position=position, recovered=recovered, occupancy=occupancy), gap)
+        if since is not None and page is not None:
+            feed = recovery.feed(self.broker, member, since.offset, page)
+            member.feed = asyncio.get_running_loop().create_task(feed)
+        else:
+            member.is_recovering = False
+            room.promote(member)
+
+    async def leave_room(self, connection: Connection, room_id: str) -> bool:
+        """End a membership here at once, in the cluster when Redis has it; False if there was none."""
+        member = connection.rooms.get(room_id)
+        if member is None:
+            return False
+        self._forget(member)
+        self._note_rooms(connection)
+        await self.broker.leave(member.room.address, connection.id)
+        return True
+
+    def _forget(self, member: Membership) -> None:
+        del member.connection.rooms[member.room.name]
+        member.room.remove(member)
+        self.rooms.close(member.room)
+
+    def _note_rooms(self, connection: Connection) -> None:
+        self.broker.note_rooms(self.tenant.id, connection.id, tuple(connection.rooms))
+
+    # Messages
+
+    def publish(
+        self, room_id: str, message: OutgoingMessage, origin: Origin, done: PublicationDone, key: str | None = None
+    ) -> None:
+        """Store and announce a message; `done` is called once, later. Raises RateLimited, TooLarge at once."""
+        self.check_size(message.data, room_id)
+        room = self.rooms.by_name.get(room_id)
+        known_members = 0 if room is None else room.members_everywhere
+        self.budgets.take_publish(known_members, room_id)
+        address = self.broker.address(self.tenant.id, room_id) if room is None else room.address
+
+        def stored(result: Publication | RoomcastError) -> None:
+            if isinstance(result, Publication):
+                if room is not None:
+                    room.members_everywhere = result.members
+                self.budgets.charge_deliveries(result.members - known_members)
+                if result.stored and not result.duplicate:
+                    self.broker.note_published(self.tenant.id, room_id, self.tenant.limits.max_history_bytes)
+            done(result)
+
+        scope = message.sender.user if message.sender is not None else ""
+        idempotency_key = None if key is None else (scope, key)
+        self.broker.broadcast_to_room(address, message.body(), origin, self._retention, stored, idempotency_key)
+
+    async def broadcast_to_room(
+        self, message: OutgoingMessage, room_id: str, exclude: tuple[str, ...] = (), *, key: str | None = None
+    ) -> Publication:
+        """Publish and wait for Redis. Raises RateLimited, TooLarge, Unavailable."""
+        answer: asyncio.Future[Publication] = asyncio.get_running_loop().create_future()
+
+        def done(result: Publication | RoomcastError) -> None:
+            if answer.done():
+                return
+            if isinstance(result, RoomcastError):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
+
+        self.publish(room_id, message, Origin(exclude=exclude), done, key)
+        return await answer
+
+    async def broadcast_to_user(self, message: OutgoingMessage, user_id: str) -> None:
+        """Send to all connections of a user, on all nodes, at most once. Raises RateLimited, TooLarge, Unavailable."""
+        self.check_size(message.data, None)
+        self.budgets.take_publish(1, None)
+        await self.broker.broadcast_to_user(self.tenant.id, user_id, message.body())
+
+    def send_personal_message(self, message: OutgoingMessage, connection_id: str) -> bool:
+        """Send to one connection of this node; False if it is not here."""
+        connection = self.connections.get(connection_id)
+        if connection is None:
+            return False
+        connection.send_direct(message.body())
+        return True
+
+    async def history(self, room: str, *, since: str | None, before: str | None, limit: int) -> HistoryEvent:
+        """One page of a room's kept messages. Raises Unavailable."""
+        local = self.rooms.by_name.get(room)
+        address = self.broker.address(self.tenant.id, room) if local is None else local.address
+        return await read_page(self.broker, address, since, before, limit, keeps_history=self.rooms.keeps_history)
+
+    def check_size(self, data: bytes, room: str | None) -> None:
+        """Raises TooLarge for data over the tenant's max_message_bytes."""
+        most = self.tenant.limits.max_message_bytes
+        if most is not None and len(data) > most:
+            raise TooLarge("max_message_bytes", most, path="$.data", room=room)
+
+    # Counts of this node; the cluster's are the broker's
+
+    def get_connection_count(self) -> int:
+        """Connections of the tenant on this node."""
+        return len(self.connections)
+
+    def get_room_connection_count(self, room_id: str) -> int:
+        """Connections of this node in the room."""
+        room = self.rooms.by_name.get(room_id)
+        return 0 if room is None else room.member_count
+
+    def get_user_connection_count(self, user_id: str) -> int:
+        """Connections of the user on this node."""
+        return len(self.users.get(user_id, ()))

@@ -1,0 +1,145 @@
+"""One tenant's rooms on this node: opened for their first member, kept for a while after their last one."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from service.brokers.broker import Broker, Envelope
+from service.protocol.errors import Unavailable
+from service.rooms.connection import Connection
+from service.rooms.fanout import DeliveryQueue, Fanout
+from service.rooms.membership import Membership
+from service.rooms.room import Room
+
+# A room without members stays subscribed for so long: page reloads and reconnects need no new subscription.
+LINGER_SECONDS = 5.0
+# What Redis told a client must come around within this, or is read from history (ARCHITECTURE.md, decision 10).
+EXPECTATION_SECONDS = 1.5
+
+
+class NodeServices(Protocol):
+    """What the rooms of a tenant need of the node."""
+
+    broker: Broker
+    fanout: Fanout
+
+    def has_arrivals(self, room: Room) -> None:
+        """Call `room.settle()` when the broker's turn ends."""
+
+    def repair(self, room: Room, keeps_history: bool) -> None:
+        """Read what the room missed."""
+
+
+class LocalRooms:
+    """The rooms of one tenant on this node; their `Attendant`.
+
+    connections: of the tenant on this node, by id (the `ConnectionManager`'s).
+    """
+
+    def __init__(self, tenant_id: str, services: NodeServices, connections: dict[str, Connection]) -> None:
+        self._tenant_id = tenant_id
+        self._services = services
+        self._connections = connections
+        self.by_name: dict[str, Room] = {}
+        self.fanout = services.fanout
+        self.deliveries = DeliveryQueue()
+        self.keeps_history = True
+        self._lingering: dict[Room, float] = {}
+        self._expecting: dict[Room, float] = {}
+
+    async def open(self, name: str, max_rooms: int | None) -> Room:
+        """The room, subscribed and counted as occupied; each call is given back by `close`.
+
+        Raises TooMany (max_rooms), Unavailable.
+        """
+        room = self.by_name.get(name)
+        if room is None:
+            address = self._services.broker.address(self._tenant_id, name)
+            room = self.by_name[name] = Room(name, address, self, self.keeps_history)
+        room.claims += 1
+        self._lingering.pop(room, None)
+        try:
+            while not room.is_open:
+                if room.opening is None:
+                    await self._open(room, max_rooms)
+                else:
+                    await asyncio.wait([room.opening])
+        except BaseException:
+            self.close(room)
+            raise
+        return room
+
+    async def _open(self, room: Room, max_rooms: int | None) -> None:
+        room.opening = asyncio.get_running_loop().create_future()
+        try:
+            await self._services.broker.claim_room(room.address, max_rooms)
+            if not room.is_subscribed:
+                await self._services.broker.subscribe(room.address, room)
+                room.is_subscribed = True
+            room.is_open = True
+        finally:
+            room.opening.set_result(None)
+            room.opening = None
+
+    def close(self, room: Room) -> None:
+        """One connection less is in the room, or on its way in."""
+        room.claims -= 1
+        if room.claims == 0:
+            if room.is_open:
+                room.is_open = False
+                release = asyncio.ensure_future(self._services.broker.release_room(room.address))
+                release.add_done_callback(_forget_refusal)
+            self._lingering[room] = time.monotonic() + LINGER_SECONDS
+
+    def tick(self) -> None:
+        """Called a few times a second: repair what did not come around, let go of rooms that lingered long enough."""
+        now = time.monotonic()
+        for room, since in list(self._expecting.items()):
+            if room.expected_offset <= room.offset:
+                del self._expecting[room]
+                room.answer_passed()
+            elif now - since >= EXPECTATION_SECONDS:
+                del self._expecting[room]
+                self.needs_repair(room)
+        for room, until in list(self._lingering.items()):
+            if now < until:
+                break
+            del self._lingering[room]
+            if room.is_subscribed:
+                self._services.broker.unsubscribe(room.address)
+                room.is_subscribed = False
+            del self.by_name[room.name]
+
+    # The rooms' Attendant
+
+    def has_arrivals(self, room: Room) -> None:
+        """Settle the room when the broker's turn ends."""
+        self._services.has_arrivals(room)
+
+    def needs_repair(self, room: Room) -> None:
+        """Read what the room missed."""
+        self._services.repair(room, self.keeps_history)
+
+    def expects(self, room: Room) -> None:
+        """Watch that the expected offset comes around."""
+        self._expecting.setdefault(room, time.monotonic())
+
+    def concerned(self, room: Room, messages: Sequence[Envelope]) -> list[Membership]:
+        """Live members who published one of the messages, or are excluded from one."""
+        members: list[Membership] = []
+        for message in messages:
+            origin = message.origin
+            for connection_id in (origin.connection, *origin.exclude):
+                connection = self._connections.get(connection_id)
+                member = None if connection is None else connection.rooms.get(room.name)
+                if member is not None and room.is_live(member) and member not in members:
+                    members.append(member)
+        return members
+
+
+def _forget_refusal(release: "asyncio.Future[None]") -> None:
+    """With Redis away nothing is released; the next lease counts anew."""
+    error = None if release.cancelled() else release.exception()
+    if error is not None and not isinstance(error, Unavailable):
+        raise error

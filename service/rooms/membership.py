@@ -1,0 +1,122 @@
+"""One connection in one room: what it has got, and what it may get next.
+
+Most members simply get every delivery (`Room.live`). A member stands aside (`Room.aside`) while it catches up from
+history, while a join's head lies ahead of this node, and while its own message waits for an earlier answer.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from service.brokers.broker import Envelope
+from service.protocol.errors import CloseCode
+from service.rooms.answers import Lane
+from service.rooms.fanout import Item
+
+if TYPE_CHECKING:
+    from service.rooms.connection import Connection
+    from service.rooms.room import Room
+
+
+class Membership:
+    """One connection in one room.
+
+    joined_offset: the head at the join; messages up to it are old ones, the connection's own included.
+    offset: the last message it has, or passed over; counts only while it stands aside or takes its own messages.
+    is_recovering: it is fed from history, and takes nothing of the deliveries.
+    held: what it may not get before an earlier answer, or None.
+    """
+
+    __slots__ = ("connection", "feed", "held", "is_recovering", "joined_offset", "offset", "room")
+
+    def __init__(self, connection: "Connection", room: "Room") -> None:
+        self.connection = connection
+        self.room = room
+        self.joined_offset = 0
+        self.offset = 0
+        self.is_recovering = False
+        self.held: list[Item] | None = None
+        # The task that feeds it from history (`recovery.feed`), while it does.
+        self.feed: asyncio.Task[None] | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the connection is still in the room by this join, and not by a later one."""
+        return self.connection.rooms.get(self.room.name) is self
+
+    def take(self, items: Sequence[Item]) -> None:
+        """Take what applies of a delivery, in order; own messages take their answers' places."""
+        if self.is_recovering or not self.is_current:
+            return
+        if self.held is not None:
+            self._hold(items)
+            return
+        for index, item in enumerate(items):
+            envelope = item.envelope
+            if envelope is None:
+                self._send(item)
+            elif envelope.epoch == self.room.epoch and envelope.offset <= self.offset:
+                continue
+            elif not self._take_message(item, envelope):
+                self._hold(items[index:])
+                return
+
+    def resume(self) -> None:
+        """The lane has caught up: take what was held back (`answers.Held`)."""
+        items, self.held = self.held, None
+        if items is not None and self.is_current:
+            self.take(items)
+            if self.held is None:
+                self.room.promote(self)
+
+    def drop_held(self) -> None:
+        """Forget what is held: it is read again from history."""
+        self.held = None
+        lane = self.connection.lane_of(self.room.name)
+        if lane is not None and lane.held is self:
+            lane.held = None
+
+    def _take_message(self, item: Item, envelope: Envelope) -> bool:
+        """Take one message; False if it must wait for an earlier answer."""
+        origin = envelope.origin
+        if origin.connection != self.connection.id or envelope.offset <= self.joined_offset:
+            if self.connection.id not in origin.exclude:
+                self._send(item)
+            self.offset = envelope.offset
+            return True
+        lane = self.connection.lane_of(self.room.name)
+        if lane is None or origin.reference == 0:
+            # Nobody waits: sent without id, or answered `unavailable` with an unknown outcome, which ends here.
+            if origin.echo or origin.reference:
+                self._send(item)
+        elif not self._place(lane, item, envelope):
+            return False
+        self.offset = envelope.offset
+        return True
+
+    def _place(self, lane: Lane, item: Item, envelope: Envelope) -> bool:
+        origin = envelope.origin
+        if lane.is_next(origin.reference):
+            if origin.echo:
+                self._send(item)
+            lane.place(f"{envelope.epoch}:{envelope.offset}" if envelope.stored else None)
+        elif lane.awaits(origin.reference):
+            lane.held = self
+            return False
+        else:
+            self._send(item)
+        return True
+
+    def _send(self, item: Item) -> None:
+        subscriber = self.connection.subscriber
+        subscriber.send(item.ready.for_subscriber(subscriber.binary))
+
+    def _hold(self, items: Sequence[Item]) -> None:
+        """Keep what comes after the place of an answer that is not known yet; at most as much as an outbox takes."""
+        if self.held is None:
+            self.held = []
+            self.room.stand_aside(self)
+        self.held.extend(items)
+        held_bytes = sum(len(item.ready.text) for item in self.held)
+        if held_bytes > self.connection.max_held_bytes:
+            self.connection.close(CloseCode.SLOW_CONSUMER, "too much waits for an answer")

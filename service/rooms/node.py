@@ -1,0 +1,161 @@
+"""This process: a `ConnectionManager` per tenant, the other end of the broker's listener, the node's clockwork."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import structlog
+
+from service.brokers.broker import Broker, ConnectionEntry
+from service.protocol.errors import CloseCode
+from service.rooms.connection_manager import ConnectionManager
+from service.rooms.fanout import Fanout
+from service.rooms.repair import Repairs
+from service.rooms.room import Room
+from service.tenants.cache import TenantCache
+from service.tenants.snapshot import Change, TenantSnapshot
+
+log = structlog.get_logger()
+
+# How often expectations and lingering rooms are looked at.
+TICK_SECONDS = 0.25
+# How often SQL is asked for changed tenants: changes are in force on every node within 2 s (RELIABILITY.md).
+REFRESH_SECONDS = 1.0
+
+
+class Node:
+    """One server process. It is the broker's `Listener`, and what tenants' rooms need of the node."""
+
+    def __init__(self, name: str, broker: Broker, tenants: TenantCache) -> None:
+        self.name = name
+        self.broker = broker
+        self.tenants = tenants
+        self.fanout = Fanout()
+        self.is_draining = False
+        self._managers: dict[str, ConnectionManager] = {}
+        self._repairs = Repairs(broker)
+        self._arrivals: list[Room] = []
+        # asyncio holds tasks weakly: a reload must not be collected half-way.
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    def manager(self, tenant: TenantSnapshot) -> ConnectionManager:
+        """The tenant's manager on this node, made when it is first needed."""
+        manager = self._managers.get(tenant.id)
+        if manager is None:
+            manager = self._managers[tenant.id] = ConnectionManager(tenant, self, self.name)
+        elif manager.tenant.version < tenant.version:
+            manager.update(tenant)
+        return manager
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether new clients and requests can be served."""
+        return self.broker.is_ready and not self.is_draining
+
+    @property
+    def connection_count(self) -> int:
+        """Open connections of all tenants."""
+        return sum(len(manager.connections) for manager in self._managers.values())
+
+    @property
+    def room_count(self) -> int:
+        """Rooms of all tenants on this node, lingering ones included."""
+        return sum(len(manager.rooms.by_name) for manager in self._managers.values())
+
+    # Clockwork: run as lifespan tasks
+
+    async def keep_rooms(self) -> None:
+        """Look at expectations and lingering rooms, until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            for manager in self._managers.values():
+                manager.rooms.tick()
+
+    async def keep_tenants(self) -> None:
+        """Ask SQL for changed tenants, until cancelled."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            for change in await self.tenants.refresh():
+                self._take_change(change)
+
+    async def stop(self) -> None:
+        """End the repairs under way."""
+        await self._repairs.stop()
+
+    def _take_change(self, change: Change) -> None:
+        manager = self._managers.get(change.tenant_id)
+        if manager is None:
+            return
+        if change.snapshot is not None:
+            manager.update(change.snapshot)
+            if change.snapshot.active:
+                return
+        reason = "tenant suspended" if change.snapshot is not None else "tenant deleted"
+        log.info("tenant closed", tenant=change.name, reason=reason, connections=len(manager.connections))
+        for connection in list(manager.connections.values()):
+            connection.close(CloseCode.FORBIDDEN, reason)
+        if change.snapshot is None:
+            del self._managers[change.tenant_id]
+
+    # What tenants' rooms need of the node (local_rooms.NodeServices)
+
+    def has_arrivals(self, room: Room) -> None:
+        """Settle the room when the broker's turn ends."""
+        self._arrivals.append(room)
+
+    def repair(self, room: Room, keeps_history: bool) -> None:
+        """Read what the room missed."""
+        self._repairs.request(room, keeps_history)
+
+    # What the broker tells (Listener)
+
+    def receive_direct(self, tenant_id: str, user: str, body: bytes) -> None:
+        """For every local connection of the user."""
+        manager = self._managers.get(tenant_id)
+        if manager is not None:
+            for connection in manager.users.get(user, ()):
+                connection.send_direct(body)
+
+    def receive_disconnect(self, tenant_id: str, user: str | None, connection: str | None, reconnect: bool) -> None:
+        """Close the local connections of the user, or the one connection."""
+        manager = self._managers.get(tenant_id)
+        if manager is None:
+            return
+        named = [manager.connections[connection]] if connection in manager.connections else []
+        for found in list(manager.users.get(user, ())) if user is not None else named:
+            found.close(CloseCode.DISCONNECTED, "disconnected by the tenant's server", reconnect=reconnect)
+
+    def receive_tenant_change(self, tenant_id: str) -> None:
+        """Look at the tenant again, now."""
+        if tenant_id in self._managers:
+            reload = asyncio.get_running_loop().create_task(self._reload(tenant_id))
+            self._reloads.add(reload)
+            reload.add_done_callback(self._reloads.discard)
+
+    def turn_ended(self) -> None:
+        """Hand on what arrived, in slices."""
+        arrivals, self._arrivals = self._arrivals, []
+        for room in arrivals:
+            room.settle()
+        self.fanout.run()
+
+    def redis_lost(self) -> None:
+        """Commands answer `unavailable` by themselves; sockets stay."""
+        log.warning("redis lost", node=self.name)
+
+    def redis_back(self) -> None:
+        """Redis serves again; rooms were told one by one of the interruption."""
+        log.info("redis back", node=self.name)
+
+    def local_connections(self) -> Sequence[tuple[str, ConnectionEntry]]:
+        """What a new lease registers."""
+        return list(self._entries())
+
+    def _entries(self) -> Iterator[tuple[str, ConnectionEntry]]:
+        for tenant_id, manager in self._managers.items():
+            for connection in manager.connections.values():
+                yield tenant_id, connection.entry(self.name)
+
+    async def _reload(self, tenant_id: str) -> None:
+        change = await self.tenants.reload(tenant_id)
+        if change is not None:
+            self._take_change(change)

@@ -1,0 +1,103 @@
+"""From `since` to the missed messages, or the plain answer that they are gone.
+
+`begin` decides before `joined` is sent; `feed` then sends the messages as the socket takes them, never more than a
+page ahead, and makes the member live once it has all that this node has.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from service.brokers.broker import Broker, History
+from service.protocol.errors import CloseCode, Unavailable
+from service.protocol.events import Gap
+from service.protocol.identifiers import Position
+from service.rooms.fanout import Item, Ready, message_payload
+from service.rooms.membership import Membership
+from service.rooms.room import GapReason
+
+PAGE_MESSAGES = 256
+# One page at most waits in the outbox of a recovering client: a quarter of the outbox's default.
+PAGE_BYTES = 256 * 1024
+
+
+class Recovery(NamedTuple):
+    """What a join with `since` comes to: `gap` None means that everything missed follows, beginning with `page`."""
+
+    gap: Gap | None
+    page: History | None
+
+
+async def begin(broker: Broker, member: Membership, since: Position) -> Recovery:
+    """Whether every message after `since` up to the member's head can be had; reads the first page.
+
+    Raises Unavailable.
+    """
+    room = member.room
+    if not room.is_stored:
+        return Recovery(_gap(member, since, "unstored"), None)
+    if since.epoch != room.epoch or since.offset > member.joined_offset:
+        return Recovery(_gap(member, since, "epoch"), None)
+    if since.offset == member.joined_offset:
+        return Recovery(None, None)
+    page = await broker.read_history(
+        room.address, after=since.offset, before=None, limit=PAGE_MESSAGES, newest=False, max_bytes=PAGE_BYTES
+    )
+    if page.head.epoch != since.epoch or room.epoch != since.epoch:
+        return Recovery(_gap(member, since, "epoch"), None)
+    if page.first > since.offset + 1:
+        return Recovery(_gap(member, since, room.loss_reason(page, since.offset)), None)
+    return Recovery(None, page)
+
+
+def _gap(member: Membership, since: Position, reason: GapReason) -> Gap:
+    room = member.room
+    to = f"{room.epoch}:{member.joined_offset}" if room.is_stored else None
+    return Gap(room=room.name, from_=str(since), to=to, reason=reason)
+
+
+async def feed(broker: Broker, member: Membership, since_offset: int, page: History) -> None:
+    """Send the missed messages, page by page as the outbox drains, until the member has what this node has."""
+    room = member.room
+    epoch = room.epoch
+    member.offset = since_offset
+    while member.is_current:
+        if not _take_page(member, page, epoch):
+            return
+        if member.offset >= room.offset and member.offset >= member.joined_offset:
+            member.is_recovering = False
+            room.promote(member)
+            return
+        await _drained(member)
+        if not member.is_current:
+            return
+        try:
+            page = await broker.read_history(
+                room.address, after=member.offset, before=None, limit=PAGE_MESSAGES, newest=False, max_bytes=PAGE_BYTES
+            )
+        except Unavailable:
+            member.connection.close(CloseCode.OVERLOADED, "Redis is out of reach during a recovery")
+            return
+
+
+def _take_page(member: Membership, page: History, epoch: str | None) -> bool:
+    """Send one page; False when the recovery cannot go on as promised: the client is closed and joins anew."""
+    messages = page.messages
+    first = messages[0].offset if messages else page.head.offset + 1
+    if page.head.epoch != epoch or member.room.epoch != epoch or first > member.offset + 1:
+        member.connection.close(CloseCode.SLOW_CONSUMER, "the history ended before it was read")
+        return False
+    member.is_recovering = False
+    prefix = member.room.prefix
+    member.take([Item(Ready(message_payload(prefix, message)), message) for message in messages])
+    if member.held is not None:
+        # One's own message came before an earlier answer: it is read again once that answer is here.
+        member.drop_held()
+    member.is_recovering = True
+    return member.is_current
+
+
+async def _drained(member: Membership) -> None:
+    """Until the client has taken nearly all that waits for it."""
+    drained = asyncio.Event()
+    member.connection.subscriber.when_drained(drained.set)
+    await drained.wait()

@@ -1,0 +1,79 @@
+"""Gaps are the node's business: one history read per room repairs it for all its sockets."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from service.brokers.broker import Broker
+from service.protocol.errors import Unavailable
+from service.rooms.room import Room
+
+# History reads under way at once: enough to keep Redis busy, few enough that live traffic is not queued behind them.
+REPAIRS_AT_ONCE = 64
+# Messages and bytes of one read.
+PAGE_MESSAGES = 256
+PAGE_BYTES = 512 * 1024
+# A repair that found Redis away tries again after this; the reconnect itself asks for one too.
+RETRY_SECONDS = 0.5
+
+
+class Repairs:
+    """The repairs of one node."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._places = asyncio.Semaphore(REPAIRS_AT_ONCE)
+        self._again: set[Room] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def request(self, room: Room, keeps_history: bool) -> None:
+        """Repair a room, then settle it; asked for during a repair, another one follows."""
+        if room.is_repairing:
+            self._again.add(room)
+            return
+        room.is_repairing = True
+        self._spawn(self._repair(room, keeps_history))
+
+    async def stop(self) -> None:
+        """End what is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _repair(self, room: Room, keeps_history: bool) -> None:
+        try:
+            async with self._places:
+                while room.member_count:
+                    self._again.discard(room)
+                    try:
+                        await self._read(room, keeps_history)
+                    except Unavailable:
+                        await asyncio.sleep(RETRY_SECONDS)
+                        continue
+                    if room not in self._again:
+                        break
+        finally:
+            self._again.discard(room)
+            room.is_repairing = False
+            if not room.member_count:
+                # Nobody is here: what was missed concerns no one, and the next join brings its own head.
+                room.epoch = None
+            room.settle()
+
+    async def _read(self, room: Room, keeps_history: bool) -> None:
+        while True:
+            history = await self._broker.read_history(
+                room.address, after=room.offset, before=None, limit=PAGE_MESSAGES, newest=False, max_bytes=PAGE_BYTES
+            )
+            if history.head.epoch == room.epoch and history.head.offset < room.offset:
+                # Redis came back without messages that this node has seen: their offsets must not be given again.
+                await self._broker.end_epoch(room.address, history.head.epoch)
+                continue
+            room.take_history(history, keeps_history)
+            if not history.more:
+                return

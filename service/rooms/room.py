@@ -1,0 +1,284 @@
+"""One room on this node: who is here, what came last, and in which order everything is handed on.
+
+The law of a room: offsets of one epoch are taken as +1, +1, +1. What was seen is dropped, a jump is repaired from
+history before anything later is taken, and what cannot be repaired is told as a `gap`. All of this is plain methods;
+only the repair itself awaits the broker (`repair.py`).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from service.brokers.broker import Envelope, History, Origin, RoomAddress, RoomHead
+from service.protocol.codec import encode_event
+from service.protocol.events import Gap
+from service.protocol.identifiers import Position
+from service.rooms.fanout import Delivery, DeliveryQueue, Fanout, Item, Ready, Subscriber, Taker, message_payload
+from service.rooms.membership import Membership
+from service.telemetry import counters
+
+GapReason = Literal["expired", "epoch", "limit", "slow", "unstored"]
+
+
+class Attendant(Protocol):
+    """What a room needs of its surroundings (its tenant's `ConnectionManager`)."""
+
+    fanout: Fanout
+    deliveries: DeliveryQueue
+
+    def has_arrivals(self, room: "Room") -> None:
+        """Call `room.settle()` when the broker's turn ends."""
+
+    def needs_repair(self, room: "Room") -> None:
+        """Read what the room missed, and call `room.take_history`."""
+
+    def expects(self, room: "Room") -> None:
+        """If `room.expected_offset` is not reached within 1.5 s, repair the room."""
+
+    def concerned(self, room: "Room", messages: Sequence[Envelope]) -> list[Membership]:
+        """Live members who published one of the messages, or are excluded from one."""
+
+
+class Room:
+    """One room on this node. It is the broker's `RoomReceiver`.
+
+    epoch, offset: the last message that was taken here; epoch is None until the first join's head is known.
+    arrived: what the broker told and nobody has taken yet. is_repairing: a history read is under way, `arrived` waits.
+    claims: joined and joining connections of this node; without any the room lingers, then goes.
+    members_everywhere: connections in the room on all nodes, as Redis last said.
+    expected_offset: Redis has told a node's client of this offset, so it must come around (0: nothing is expected).
+    """
+
+    __slots__ = (
+        "_attendant", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs", "epoch",
+        "expected_offset", "is_open", "is_repairing", "is_stored", "is_subscribed", "live", "members_everywhere",
+        "name", "offset", "opening", "prefix",
+    )  # fmt: skip
+
+    def __init__(self, name: str, address: RoomAddress, attendant: Attendant, is_stored: bool) -> None:
+        self.name = name
+        self.address = address
+        self.prefix = b'{"type":"message","room":"%b",' % name.encode()
+        self._attendant = attendant
+        # Who is here: `live` members simply get every delivery, those `aside` take what applies.
+        self.live: dict[Subscriber, Membership] = {}
+        self.aside: dict[Membership, None] | None = None
+        self.claims = 0
+        self.members_everywhere = 0
+        self.is_open = False
+        self.is_subscribed = False
+        self.opening: asyncio.Future[None] | None = None
+        # Where the room stands.
+        self.epoch: str | None = None
+        self.offset = 0
+        self.ended_epochs: tuple[str, ...] = ()
+        self.is_stored = is_stored
+        # What waits.
+        self.arrived: list[Envelope] = []
+        self.deliveries: list[Delivery] = []
+        self.expected_offset = 0
+        self.is_repairing = False
+
+    # What the broker tells (RoomReceiver)
+
+    def receive_message(self, envelope: Envelope) -> None:
+        """A message came around: it is taken when the broker's turn ends."""
+        if self.epoch is None and not self.claims:
+            return
+        if not self.arrived:
+            self._attendant.has_arrivals(self)
+        self.arrived.append(envelope)
+
+    def receive_signal(self, origin: Origin, body: bytes) -> None:
+        """A signal came around: everybody here gets it, its sender only with `echo`."""
+        ready = Ready(b'{"type":"signal","room":"%b",%b}' % (self.name.encode(), body))
+        subscribers = [
+            subscriber
+            for subscriber, member in self.live.items()
+            if origin.echo or member.connection.id != origin.connection
+        ]
+        self._deliver([Item(ready, None)], subscribers, [])
+
+    def receive_epoch(self, head: Position) -> None:
+        """The epoch ended: where the new one stands is where live goes on."""
+        if self.epoch is not None:
+            self.settle()
+            self.begin_epoch(head)
+
+    def receive_interruption(self) -> None:
+        """Messages may have been missed: read them."""
+        if self.epoch is not None:
+            self._attendant.needs_repair(self)
+
+    # Order
+
+    def settle(self) -> None:
+        """Take what arrived as far as the order goes; at a jump, ask for a repair and keep the rest."""
+        if self.epoch is None or self.is_repairing or not self.arrived:
+            return
+        arrived, self.arrived = self.arrived, []
+        taken: list[Envelope] = []
+        for index, envelope in enumerate(arrived):
+            if envelope.epoch != self.epoch:
+                if envelope.epoch in self.ended_epochs:
+                    continue
+                self._announce(taken)
+                taken = []
+                self.begin_epoch(Position(envelope.epoch, envelope.offset - 1))
+            if envelope.offset > self.offset + 1:
+                self.arrived = arrived[index:]
+                self._attendant.needs_repair(self)
+                break
+            if envelope.offset == self.offset + 1:
+                self.offset += 1
+                taken.append(envelope)
+        self._announce(taken)
+
+    def begin_epoch(self, head: Position) -> None:
+        """Go on in another epoch, from `head`; everybody here is told."""
+        if head.epoch == self.epoch:
+            return
+        if self.epoch is not None:
+            # Late messages of an epoch that ended must not bring it back; two are more than can be under way.
+            self.ended_epochs = (self.epoch, *self.ended_epochs[:1])
+            self.skip_to(head, "epoch")
+            self._pass_answers(None)
+            for member in [*self.live.values(), *(self.aside or ())]:
+                member.joined_offset = member.offset = head.offset
+        self.epoch, self.offset, self.expected_offset = head.epoch, head.offset, 0
+
+    def skip_to(self, head: Position, reason: GapReason) -> None:
+        """Messages up to `head` cannot be had: tell everybody here, and go on behind it."""
+        lost_from = f"{self.epoch}:{self.offset}" if self.is_stored else None
+        lost_to = str(head) if self.is_stored else None
+        gap = Gap(room=self.name, from_=lost_from, to=lost_to, reason=reason)
+        counters.gaps += 1
+        self.offset = head.offset
+        self._deliver([Item(Ready(encode_event(gap, False)), None)], list(self.live), list(self.aside or ()))
+        self._pass_answers(head.offset)
+
+    def take_history(self, history: History, keeps_history: bool) -> None:
+        """What a repair read, all of it behind `offset`; afterwards the order goes on from its last message."""
+        self.is_stored = keeps_history
+        if history.head.epoch != self.epoch:
+            self.begin_epoch(history.head)
+            return
+        messages = [message for message in history.messages if message.offset > self.offset]
+        first = messages[0].offset if messages else history.head.offset + 1
+        if first > self.offset + 1:
+            self.skip_to(Position(self.epoch, first - 1), self.loss_reason(history, self.offset))
+        if messages:
+            self.offset = messages[-1].offset
+            self._announce(messages)
+
+    def loss_reason(self, history: History, offset: int) -> GapReason:
+        """Why messages behind `offset` are gone."""
+        if not self.is_stored:
+            return "unstored"
+        return "limit" if history.cut_offset > offset else "expired"
+
+    def expect(self, offset: int) -> None:
+        """Redis has told of this offset, so it must come around soon, or is read."""
+        self.expected_offset = max(self.expected_offset, offset)
+        self._attendant.expects(self)
+
+    def answer_passed(self) -> None:
+        """Answer publishes whose message was passed over (in a gap) before Redis told of it."""
+        if not self.deliveries and not self.is_repairing:
+            for member in self.live.values():
+                lane = member.connection.lane_of(self.name)
+                if lane is not None:
+                    lane.pass_offset(self.offset)
+
+    # Members
+
+    def enter(self, member: Membership, head: RoomHead) -> int:
+        """A connection joined at `head`; returns the offset at which it stands. It gets nothing before `promote`."""
+        if self.epoch is None:
+            self.epoch, self.offset = head.position.epoch, head.position.offset
+        elif head.position.epoch != self.epoch and head.position.epoch not in self.ended_epochs:
+            self.begin_epoch(head.position)
+        # Messages up to the head may still be under way to this node, or be here before the answer to the join.
+        is_stale = head.position.epoch != self.epoch
+        member.joined_offset = member.offset = self.offset if is_stale else max(head.position.offset, self.offset)
+        self.stand_aside(member)
+        if member.offset > self.offset:
+            self.expect(member.offset)
+        if self.arrived:
+            self._attendant.has_arrivals(self)
+        return member.offset
+
+    def promote(self, member: Membership) -> None:
+        """A member that has everything up to here gets every delivery from now on."""
+        if self.aside is None or member not in self.aside or member.is_recovering or member.held is not None:
+            return
+        if member.offset <= self.offset:
+            del self.aside[member]
+            self.aside = self.aside or None
+            self.live[member.connection.subscriber] = member
+
+    def stand_aside(self, member: Membership) -> None:
+        """A member takes deliveries by itself from now on, those included that are still being sent."""
+        subscriber = member.connection.subscriber
+        if self.live.pop(subscriber, None) is not None:
+            for delivery in self.deliveries:
+                delivery.withdraw(subscriber, member)
+        if self.aside is None:
+            self.aside = {}
+        self.aside[member] = None
+
+    def remove(self, member: Membership) -> None:
+        """A connection is out of the room: from this moment it gets nothing of it."""
+        subscriber = member.connection.subscriber
+        if self.live.get(subscriber) is member:
+            del self.live[subscriber]
+        if self.aside is not None:
+            self.aside.pop(member, None)
+            self.aside = self.aside or None
+        for delivery in self.deliveries:
+            delivery.withdraw(subscriber)
+        if member.feed is not None:
+            member.feed.cancel()
+        member.drop_held()
+        lane = member.connection.lane_of(self.name)
+        if lane is not None:
+            lane.pass_offset(None)
+
+    def is_live(self, member: Membership) -> bool:
+        """Whether the member simply gets every delivery."""
+        return self.live.get(member.connection.subscriber) is member
+
+    @property
+    def member_count(self) -> int:
+        """Connections of this node in the room."""
+        return len(self.live) + (len(self.aside) if self.aside else 0)
+
+    # Handing on
+
+    def _announce(self, messages: Sequence[Envelope]) -> None:
+        """Hand messages on, in order; publishers and excluded connections take theirs by themselves."""
+        if not messages:
+            return
+        self.is_stored = messages[-1].stored
+        if self.offset >= self.expected_offset:
+            self.expected_offset = 0
+        items = [Item(Ready(message_payload(self.prefix, message)), message) for message in messages]
+        takers: list[Taker] = list(self.aside) if self.aside else []
+        subscribers = list(self.live)
+        for member in self._attendant.concerned(self, messages):
+            takers.append(member)
+            subscribers.remove(member.connection.subscriber)
+        self._deliver(items, subscribers, takers)
+        for member in list(self.aside or ()):
+            self.promote(member)
+
+    def _deliver(self, items: Sequence[Item], subscribers: list[Subscriber], takers: list[Taker]) -> None:
+        delivery = Delivery(items, subscribers, takers)
+        self.deliveries.append(delivery)
+        self._attendant.fanout.add(self._attendant.deliveries, delivery, self.deliveries.remove)
+
+    def _pass_answers(self, offset: int | None) -> None:
+        for member in [*self.live.values(), *(self.aside or ())]:
+            lane = member.connection.lane_of(self.name)
+            if lane is not None:
+                lane.pass_offset(offset)
