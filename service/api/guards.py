@@ -1,0 +1,102 @@
+"""Who asks: a tenant's server by its API key, or a user by a token. Neither is taken for the other.
+
+Guards run before a byte of the body is read, so that a stranger costs nothing but a look-up.
+"""
+
+import time
+from typing import Any, Final
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
+
+from service.api.strict import limit_body
+from service.protocol.errors import Forbidden, Unauthenticated
+from service.rooms.connection_manager import ConnectionManager
+from service.rooms.node import Node
+from service.tenants.cache import TenantCache
+from service.tenants.snapshot import TenantSnapshot
+from service.tenants.tokens import Grant, authenticate_api_key, verify
+
+BATCH_BODY_BYTES: Final = 8 * 1024 * 1024
+_MANAGER: Final = "roomcast_manager"
+_GRANT: Final = "roomcast_grant"
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+def needs(scope: str) -> dict[str, Any]:
+    """What to declare a handler with that takes an API key with `scope`: its guard, and its line in the document."""
+    return {"guards": [requires(scope)], "security": [{"apiKey": [scope]}]}
+
+
+def requires(scope: str) -> Guard:
+    """A guard that lets pass requests with an API key of a tenant in force that has `scope`; counted in its rate."""
+
+    async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
+        tenant, key = await authenticate_api_key(await _tenants(handler), bearer(connection), now_ms())
+        manager = await enter_tenant(connection, handler, tenant)
+        manager.budgets.take_request()
+        if scope not in key.scopes:
+            raise Forbidden(f"the API key does not have the scope {scope}")
+
+    return guard
+
+
+async def identify_user(connection: Connection, handler: BaseRouteHandler) -> None:
+    """A guard that lets pass requests with a token of a user of a tenant in force."""
+    tenant, grant = await verify(await _tenants(handler), bearer(connection), now_ms())
+    connection.state[_GRANT] = grant
+    await enter_tenant(connection, handler, tenant)
+
+
+async def enter_tenant(connection: Connection, handler: BaseRouteHandler, tenant: TenantSnapshot) -> ConnectionManager:
+    """Bind the request to its tenant: manager and body limit. Raises Forbidden when the tenant is suspended."""
+    if not tenant.active:
+        raise Forbidden("the tenant is suspended")
+    node = await _node(handler)
+    manager = node.manager(tenant)
+    connection.state[_MANAGER] = manager
+    limit_body(connection, BATCH_BODY_BYTES if handler.opt.get("is_batch") else tenant.limits.frame_bytes)
+    return manager
+
+
+def bearer(connection: Connection) -> str:
+    """The credentials of `Authorization: Bearer …` (RFC 6750). Raises Unauthenticated when there are none."""
+    scheme, _, credentials = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not credentials.strip():
+        raise Unauthenticated("send Authorization: Bearer with a key or a token")
+    return credentials.strip()
+
+
+def provide_manager(request: Request[Any, Any, Any]) -> ConnectionManager:
+    """The ConnectionManager of the tenant whose credentials the request carries; its guard found it."""
+    return manager_of(request)
+
+
+def manager_of(connection: Connection) -> ConnectionManager:
+    """What `enter_tenant` bound to the request."""
+    manager: ConnectionManager = connection.state[_MANAGER]
+    return manager
+
+
+def grant_of(connection: Connection) -> Grant:
+    """What the user's token gives; `identify_user` verified it."""
+    grant: Grant = connection.state[_GRANT]
+    return grant
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+async def _tenants(handler: BaseRouteHandler) -> TenantCache:
+    tenants: TenantCache = await handler.resolve_dependencies()["tenants"]()
+    return tenants
+
+
+async def _node(handler: BaseRouteHandler) -> Node:
+    node: Node = await handler.resolve_dependencies()["node"]()
+    return node

@@ -1,0 +1,100 @@
+"""Messages: published by the tenant's servers, read back, forgotten."""
+
+import asyncio
+
+from litestar import Controller, delete, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from litestar.status_codes import HTTP_200_OK
+from msgspec import UNSET, UnsetType
+
+from service.api.guards import needs
+from service.api.operations import read
+from service.api.parameters import Before, Limit, RoomInPath, Since
+from service.api.problems import note_bug
+from service.api.strict import StrictBody
+from service.brokers.broker import Publication
+from service.protocol.errors import RoomcastError, problem
+from service.protocol.events import HistoryEvent
+from service.protocol.resources import BatchAnswer, BatchBody, BatchMessage, BatchResult, PublishAnswer, PublishBody
+from service.rooms.connection_manager import ConnectionManager
+from service.rooms.fanout import OutgoingMessage
+
+_BATCH_PATH = "/v1/messages"
+
+
+class RoomMessagesController(Controller):
+    """`/v1/rooms/{room}/messages`."""
+
+    path = "/v1/rooms/{room:str}/messages"
+    tags = ("messages",)
+
+    @read(operation_id="listMessages", summary="Page through kept messages", **needs("read"))
+    async def read_messages(
+        self,
+        manager: NamedDependency[ConnectionManager],
+        room: RoomInPath,
+        since: Since = None,
+        before: Before = None,
+        limit: Limit = 100,
+    ) -> HistoryEvent:
+        """Kept messages, ascending: the first `limit` after `since`, else the last ones before `before` or the head."""
+        return await manager.history(room, since=since, before=before, limit=limit)
+
+    @post(operation_id="publishMessage", summary="Publish a message to a room", **needs("publish"), dto=StrictBody)
+    async def publish(
+        self, manager: NamedDependency[ConnectionManager], room: RoomInPath, data: JSONBody[PublishBody]
+    ) -> PublishAnswer:
+        """Answered once Redis has the message. The same `key` within 300 s is the same message: `duplicate` is true."""
+        exclude = () if data.exclude is UNSET else tuple(data.exclude)
+        message = OutgoingMessage(bytes(data.data), _or_none(data.name))
+        publication = await manager.broadcast_to_room(message, room, exclude, key=_or_none(data.key))
+        return PublishAnswer(position=position_text(publication), duplicate=publication.duplicate)
+
+    @delete(operation_id="forgetMessages", summary="Forget a room's messages", **needs("manage"))
+    async def forget_messages(self, manager: NamedDependency[ConnectionManager], room: RoomInPath) -> None:
+        """Drops what the room keeps and begins a new epoch, which its members are told as a `gap`."""
+        await manager.broker.forget_history(manager.broker.address(manager.tenant.id, room))
+
+
+class BatchController(Controller):
+    """`/v1/messages`."""
+
+    path = _BATCH_PATH
+    tags = ("messages",)
+
+    @post(
+        operation_id="publishMessages",
+        summary="Publish up to 1,000 messages",
+        **needs("publish"),
+        status_code=HTTP_200_OK,
+        dto=StrictBody,
+        is_batch=True,
+    )
+    async def publish_batch(
+        self, manager: NamedDependency[ConnectionManager], data: JSONBody[BatchBody]
+    ) -> BatchAnswer:
+        """In order, each for itself: a result is a position or a problem. A body that does not fit is refused whole."""
+        # All are started before the first is answered: one round trip to Redis, and the order of the calls is kept.
+        started = [asyncio.create_task(_publish_one(manager, message)) for message in data.messages]
+        return BatchAnswer(results=await asyncio.gather(*started))
+
+
+async def _publish_one(manager: ConnectionManager, message: BatchMessage) -> BatchResult:
+    outgoing = OutgoingMessage(bytes(message.data), _or_none(message.name))
+    try:
+        publication = await manager.broadcast_to_room(outgoing, message.room, key=_or_none(message.key))
+    except RoomcastError as error:
+        return BatchResult(problem=problem(error))
+    except Exception as error:
+        return BatchResult(problem=problem(note_bug(error, _BATCH_PATH)))
+    return BatchResult(position=position_text(publication), duplicate=publication.duplicate)
+
+
+def position_text(publication: Publication) -> str | None:
+    """Where the message stands; None where the room keeps nothing."""
+    return str(publication.position) if publication.stored else None
+
+
+def _or_none(value: str | UnsetType) -> str | None:
+    return None if value is UNSET else value

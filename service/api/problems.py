@@ -1,0 +1,114 @@
+"""Every failure of a request as `application/problem+json` (RFC 9457), with PROTOCOL.md's one list of codes."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ExceptionHandlersMap
+
+from service.api.answers import answer_headers
+from service.protocol.errors import (
+    Forbidden,
+    Internal,
+    Invalid,
+    NotFound,
+    Problem,
+    RoomcastError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    problem,
+)
+from service.telemetry import count_refusal, counters, new_incident
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+
+log = structlog.get_logger()
+
+
+class NotAllowed(RoomcastError):
+    """The path has no such method."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__("not_allowed", f"this path does not answer {method}")
+
+
+def refuse(request: Request[Any, Any, Any], error: RoomcastError) -> Response[Problem]:
+    """The answer to a refused request; counted by its code."""
+    count_refusal(error.code)
+    headers = dict(answer_headers(request))
+    if error.code == "unauthenticated":
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, section 3
+    if error.retry_after_ms is not None:
+        headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))  # whole seconds (RFC 9110, section 10.2.3)
+    body = problem(error)
+    return Response(body, status_code=body.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
+
+
+def refuse_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """`internal` for what nobody foresaw: the log has the traceback, the answer only the incident."""
+    return refuse(request, note_bug(error, request.scope["path"]))
+
+
+def note_bug(error: BaseException, path: str) -> Internal:
+    """Log an exception that nobody foresaw under a new incident, and give back what the asker may see of it."""
+    incident = new_incident()
+    counters.faults += 1
+    log.error("a request failed", incident=incident, code="internal", path=path, exc_info=error)
+    return Internal(incident)
+
+
+def refuse_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """What the framework refuses by itself, in our words: its own text may repeat what was sent."""
+    status = error.status_code
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.SERVICE_UNAVAILABLE:
+        return refuse_bug(request, error)
+    answer = refuse(request, _translate(request, error))
+    if status == HTTPStatus.METHOD_NOT_ALLOWED and error.headers:
+        methods = error.headers.get("allow", "").split(", ")
+        answer.headers["Allow"] = ", ".join(sorted(methods))  # RFC 9110, section 15.5.6
+    return answer
+
+
+def _translate(request: Request[Any, Any, Any], error: HTTPException) -> RoomcastError:
+    if isinstance(error, ValidationException):
+        return _first_violation(error)
+    match error.status_code:
+        case HTTPStatus.UNAUTHORIZED:
+            return Unauthenticated()
+        case HTTPStatus.FORBIDDEN:
+            return Forbidden("this is not allowed")
+        case HTTPStatus.NOT_FOUND:
+            return NotFound("path")
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return NotAllowed(request.method)
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return TooLarge("max_frame_bytes", 0)
+        case HTTPStatus.SERVICE_UNAVAILABLE:
+            return Unavailable("the node can't answer now")
+        case _:
+            return Invalid("the request can't be read")
+
+
+def _first_violation(error: ValidationException) -> Invalid:
+    """The first field of the query or path that does not fit; msgspec's sentence never holds the value."""
+    violations = error.extra if isinstance(error.extra, list) else []
+    for violation in violations:
+        if isinstance(violation, dict) and "message" in violation:
+            return Invalid(violation["message"], f"$.{violation['key']}" if "key" in violation else "$")
+    return Invalid("the request does not fit its type")
+
+
+def problem_body(error: RoomcastError) -> bytes:
+    """The problem's JSON, for an answer that is written by hand."""
+    return msgspec.json.encode(problem(error))
+
+
+EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
+    RoomcastError: refuse,
+    HTTPException: refuse_http,
+    Exception: refuse_bug,
+}

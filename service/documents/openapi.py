@@ -1,0 +1,125 @@
+"""The OpenAPI 3.1 document: operations from Litestar's handlers, all schemas from the msgspec Structs.
+
+Litestar's own schemas lose discriminators, docstrings, defaults and `additionalProperties: false`, so `finish_openapi`
+puts msgspec's in their place. Generators prune what no operation refers to: both unions hang on POST /v1/commands.
+"""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from importlib.metadata import version
+from types import NoneType
+from typing import Any, Final, cast, get_args, get_origin
+
+from litestar import Litestar, Response, Router
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    License,
+    OpenAPI,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    Parameter,
+    RequestBody,
+    SecurityScheme,
+)
+from litestar.routes import HTTPRoute
+
+from service.documents.problems import problem_responses, problem_statuses
+from service.documents.schemas import component_schemas
+from service.protocol.commands import WebSocketCommand
+from service.protocol.errors import NotFound, Problem
+from service.protocol.events import WebSocketEvent
+
+_UNIONS: Final[dict[str, Any]] = {"WebSocketCommand": WebSocketCommand, "WebSocketEvent": WebSocketEvent}
+
+
+async def _only_the_document(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """A guard: Litestar answers all else below `/schema` with a page of HTML."""
+    if connection.scope["path"] != "/schema/openapi.json":
+        raise NotFound("path")
+
+
+OPENAPI_CONFIG: Final = OpenAPIConfig(
+    title="Roomcast",
+    version=version("roomcast"),
+    summary="Rooms, messages and connections of one tenant, for its servers.",
+    description=(
+        "Send `Authorization: Bearer <API key>`; `POST /v1/commands` takes a user's token instead. Every failure is a "
+        "`application/problem+json`. The two unions `WebSocketCommand` and `WebSocketEvent` are also what travels "
+        "over `/v1/connect`, the WebSocket."
+    ),
+    license=License(name="MIT", identifier="MIT"),
+    use_handler_docstrings=True,
+    components=Components(
+        security_schemes={
+            "apiKey": SecurityScheme(
+                type="http",
+                scheme="bearer",
+                description="An API key, `rck_…`; its scopes are read, publish, disconnect, manage.",
+            ),
+            "userToken": SecurityScheme(
+                type="http", scheme="bearer", bearer_format="JWT", description="A token of one of the tenant's users."
+            ),
+        }
+    ),
+    openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, guards=[_only_the_document]),
+    render_plugins=[JsonRenderPlugin()],
+)
+
+
+def finish_openapi(app: Litestar) -> OpenAPI:
+    """Complete the document that `/schema/openapi.json` serves. Call once, when all routes are registered."""
+    document = app.openapi_schema
+    operations = list(_operations(app, document))
+    types = [body for _, handler in operations for body in _bodies(handler) if body is not None]
+    schemas, components = component_schemas([*types, Problem], _UNIONS)
+    document.components.schemas = cast(Any, components)
+    document.components.responses = problem_responses()
+    ready = iter(schemas)
+    for operation, handler in operations:
+        request, answer = (None if body is None else next(ready) for body in _bodies(handler))
+        _finish_operation(operation, request, answer)
+    return document
+
+
+def _finish_operation(operation: Operation, request: Any, answer: Any) -> None:
+    """Put msgspec's schemas into one operation, and the problems beside its answer."""
+    if isinstance(operation.request_body, RequestBody):
+        operation.request_body.content = {"application/json": OpenAPIMediaType(schema=request)}
+    success = next(status for status in operation.responses or {} if status.startswith("2"))
+    content = None if answer is None else {"application/json": OpenAPIMediaType(schema=answer)}
+    response = OpenAPIResponse(description=HTTPStatus(int(success)).phrase, content=content)
+    operation.responses = {success: response, **problem_statuses(operation)}
+    for parameter in operation.parameters or ():
+        if isinstance(parameter, Parameter):
+            parameter.schema = _without_null(parameter.schema)
+
+
+def _without_null(schema: Any) -> Any:
+    """A parameter that may be left out is not one that may be null."""
+    kept = [choice for choice in schema.one_of or () if choice.type != "null"]
+    return kept[0] if len(kept) == 1 else schema
+
+
+def _operations(app: Litestar, document: OpenAPI) -> Iterator[tuple[Operation, HTTPRouteHandler]]:
+    """Each documented operation with its handler; HEAD goes without saying, and is taken out."""
+    for route in app.routes:
+        item = (document.paths or {}).get(route.path_format)
+        if isinstance(route, HTTPRoute) and item is not None:
+            item.head = None
+            for method, (handler, _) in route.route_handler_map.items():
+                if (operation := getattr(item, method.lower())) is not None:
+                    yield operation, handler
+
+
+def _bodies(handler: HTTPRouteHandler) -> tuple[Any, Any]:
+    """The types of what a handler takes and of what it answers; None for no body."""
+    data = handler.parsed_data_field
+    answer = handler.parsed_return_field.annotation
+    if get_origin(answer) is Response:
+        answer = get_args(answer)[0]
+    return None if data is None else data.annotation, None if answer in (None, NoneType) else answer

@@ -1,0 +1,57 @@
+"""JSON Schemas of the Structs in the shape that generators of clients want.
+
+msgspec writes `anyOf` for tagged unions, `enum` of one value for tags and `anyOf` with null for what may be null.
+Generators make classes, constants and optionals of `oneOf` with a discriminator, `const` and a list of types.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+_REFERENCE = "#/components/schemas/{name}"
+
+
+def component_schemas(
+    types: Sequence[Any], unions: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The schema of each of `types`, and all components that they refer to. A type in `unions` is a reference to it."""
+    named = list(unions)
+    schemas, components = msgspec.json.schema_components([*types, *unions.values()], ref_template=_REFERENCE)
+    shaped = [_shape(schema) for schema in schemas]
+    found = {name: _shape(schema) for name, schema in components.items()}
+    found.update(zip(named, shaped[len(types) :], strict=True))
+    references = [
+        next(({"$ref": _REFERENCE.format(name=name)} for name in named if unions[name] == wanted), schema)
+        for wanted, schema in zip(types, shaped, strict=False)
+    ]
+    return references, dict(sorted(found.items()))
+
+
+def _shape(schema: Any) -> Any:
+    """The same schema in the generators' shape; whole trees."""
+    if isinstance(schema, list):
+        return [_shape(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    shaped = {name: _shape(value) for name, value in schema.items()}
+    if "discriminator" in shaped:
+        shaped["oneOf"] = shaped.pop("anyOf")
+    values = shaped.get("enum")
+    if isinstance(values, list) and all(isinstance(value, str) for value in values):
+        shaped["type"] = "string"
+        if len(values) == 1:
+            shaped["const"] = shaped.pop("enum")[0]
+    return _merge_null(shaped)
+
+
+def _merge_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """`anyOf: [X, null]` as X with a list of types, where X has a plain type."""
+    choices = schema.get("anyOf")
+    if not isinstance(choices, list) or {"type": "null"} not in choices or len(choices) != 2:
+        return schema
+    (other,) = (choice for choice in choices if choice != {"type": "null"})
+    if not isinstance(other.get("type"), str) or "const" in other or "enum" in other:
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    return {**other, **rest, "type": [other["type"], "null"]}
