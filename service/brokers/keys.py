@@ -1,0 +1,89 @@
+"""The one place that makes keys and channels.
+
+A room lives in one of 256 partitions, the hash tag of all its keys, so that a script sees what it needs on a Cluster
+too. Tenant ids are base62, rooms and users have no `/`, and an idempotency key comes last: no two things share a key,
+whatever names tenants choose.
+"""
+
+from typing import Final
+from zlib import crc32
+
+from service.brokers.broker import RoomAddress
+
+FORMAT: Final = 1  # of keys and of what travels; nodes ignore what they don't know
+PARTITIONS: Final = 256
+ALL_NODES: Final = b"all"
+
+
+def partition_of(tenant_id: str, room: str = "") -> int:
+    """The same on every node and machine; a tenant's own data is in the partition of its empty room."""
+    return crc32(f"{tenant_id}/{room}".encode()) % PARTITIONS
+
+
+class RoomKeys:
+    """A room's keys. Kinds: m meta, s stream, n members, u users, k idempotency."""
+
+    __slots__ = ("_head", "_tail", "channel", "publish")
+
+    def __init__(self, tenant_id: str, room: str, partition: int, channel_prefix: bytes) -> None:
+        self._head = b"rc%d:{p%d}:" % (FORMAT, partition)
+        self._tail = f"/{tenant_id}/{room}".encode()
+        self.channel = b"%b{p%d}:c%b" % (channel_prefix, partition, self._tail)
+        self.publish = b""  # the packed beginning of the publish command, made at the first one
+
+    def key(self, kind: bytes) -> bytes:
+        """The room's key of this kind."""
+        return self._head + kind + self._tail
+
+    def idempotency(self, scope: str, key: str) -> bytes:
+        """Where the first position of `key` is kept; scope is a user, or "" for the tenant's servers."""
+        return b"%bk%b/%b" % (self._head, self._tail, f"{scope}/{key}".encode())
+
+
+class TenantKeys:
+    """A tenant's keys: what the cluster knows of its connections, users and rooms.
+
+    x: connection -> "lease node connected_at_ms address user". i: connection ids by name. u: user -> connections.
+    v: "user/connection" by name. j: connection -> its rooms. o: occupied rooms by name. a: room -> leases that claim
+    it. b: room -> bytes of history. t: rooms by last publish. lc, lr: a lease's connections and claimed rooms.
+    """
+
+    __slots__ = ("_head", "_tail")
+
+    def __init__(self, tenant_id: str) -> None:
+        self._head = b"rc%d:{p%d}:" % (FORMAT, partition_of(tenant_id))
+        self._tail = f"/{tenant_id}".encode()
+
+    def key(self, kind: bytes) -> bytes:
+        """The tenant's key of this kind."""
+        return self._head + kind + self._tail
+
+    def of_lease(self, kind: bytes, lease: bytes) -> bytes:
+        """The tenant's key of this kind and lease."""
+        return b"%b%b%b/%b" % (self._head, kind, self._tail, lease)
+
+
+class Keyspace:
+    """All keys and channels of one Redis database.
+
+    Channels carry the database's number when it isn't 0: SELECT does not separate pub/sub.
+    """
+
+    SYSTEM: Final = b"rc%d:{n}:system" % FORMAT  # database_id, format, run, boot, generation
+    LEASES: Final = b"rc%d:{n}:leases" % FORMAT  # lease -> when it ends, by Redis' clock
+    SWEEPS: Final = b"rc%d:{n}:sweeps" % FORMAT  # ended lease -> until when its sweeper has time
+    COUNTER: Final = b"rc%d:{n}:counter" % FORMAT
+
+    def __init__(self, database: int) -> None:
+        self._channel_prefix = b"rc%d.%d:" % (FORMAT, database) if database else b"rc%d:" % FORMAT
+        self.all_nodes = self._channel_prefix + ALL_NODES
+        self.node_prefix = self._channel_prefix + b"node/"
+
+    def address(self, tenant_id: str, room: str) -> RoomAddress:
+        """Where a room lives, with its keys."""
+        partition = partition_of(tenant_id, room)
+        return RoomAddress(tenant_id, room, partition, RoomKeys(tenant_id, room, partition, self._channel_prefix))
+
+    def tenants_of(self, lease: bytes) -> bytes:
+        """The set of tenants that have something under a lease."""
+        return b"rc%d:{n}:lt/%b" % (FORMAT, lease)

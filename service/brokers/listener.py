@@ -1,0 +1,243 @@
+"""The pub/sub connection: which channels are heard, and where each message goes."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
+from typing import Any, Final
+
+import structlog
+
+from service import telemetry
+from service.brokers.broker import Listener, RoomReceiver
+from service.brokers.envelope import Unknown, receive_room_payload
+from service.brokers.resp import Connection, Endpoint, out_of_reach, outcome_unknown, pack
+
+BATCH: Final = 1_000  # channels a command; 100,000 are subscribed in 0.17 s so
+TOLD_BATCH: Final = 100  # rooms told of an interruption before the loop has its turn: each reads its history
+PING_SECONDS: Final = 1.0  # a frozen Redis shows only so
+
+log = structlog.get_logger()
+
+
+class ChannelConnection(Connection):
+    """A RESP2 connection in subscriber mode: messages, and confirmations in the order of the commands."""
+
+    def __init__(self, lost: Callable[[], None], channels: "Channels") -> None:
+        super().__init__(lost)
+        self._channels = channels
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to ping."""
+        super().connection_made(transport)
+        self._ping()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop pinging."""
+        self._pinging.cancel()
+        super().connection_lost(exc)
+
+    def write(self, packed: bytes, replies: int) -> None:
+        """Have a command sent at this turn's end."""
+        self._append(packed, replies)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand every message over; confirmations and pongs also show that Redis is there."""
+        reader, hear = self._reader, self._channels.hear
+        self._heard_at = self._loop.time()
+        reader.feed(data)
+        while (reply := reader.gets()) is not False:
+            if type(reply) is list and reply[0] == b"message":
+                hear(reply[1], reply[2])
+            else:
+                self._answered += 1
+                self._channels.receive_answer(reply)
+        self._note_answers()
+        self._channels.end_turn()
+
+    def _ping(self) -> None:
+        self.write(pack("PING"), 1)
+        self._pinging = self._loop.call_later(PING_SECONDS, self._ping)
+
+
+class Channels:
+    """Rooms' channels and the two control channels, kept over reconnects. `lost` is called for a lost connection."""
+
+    def __init__(self, endpoint: Endpoint, control: Sequence[bytes], lost: Callable[[], None]) -> None:
+        self.listener: Listener | None = None
+        self._endpoint = endpoint
+        self._control = frozenset(control)
+        self._told_lost = lost
+        self._receivers: dict[bytes, RoomReceiver] = {}
+        self._unconfirmed: dict[bytes, list[asyncio.Future[None]]] = {}  # one for each SUBSCRIBE on its way
+        self._again: set[asyncio.Future[None]] = set()  # those of them that the caller of `subscribe` doesn't wait for
+        self._unsent: list[tuple[str, bytes]] = []
+        self._connection: ChannelConnection | None = None
+        self._seen_unknown: set[str] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages come in."""
+        return self._connection is not None
+
+    def subscribe(self, channel: bytes, receiver: RoomReceiver) -> asyncio.Future[None]:
+        """Hear a channel; done when Redis confirmed, or failed: then it isn't heard."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._connection is None:
+            future.set_exception(out_of_reach())
+            future.exception()
+        else:
+            self._receivers[channel] = receiver
+            self._unconfirmed.setdefault(channel, []).append(future)
+            self._append("SUBSCRIBE", channel)
+        return future
+
+    def unsubscribe(self, channel: bytes) -> None:
+        """Stop hearing it."""
+        if self._receivers.pop(channel, None) is not None and self._connection is not None:
+            self._append("UNSUBSCRIBE", channel)
+
+    def _append(self, command: str, channel: bytes) -> None:
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send_subscriptions)
+        self._unsent.append((command, channel))
+
+    def _send_subscriptions(self) -> None:
+        """What this turn wanted, in its order, neighbours of one kind in one command."""
+        unsent, self._unsent = self._unsent, []
+        if self._connection is None:
+            return
+        for command, group in groupby(unsent, key=lambda item: item[0]):
+            channels = (channel for _, channel in group)
+            while batch := list(islice(channels, BATCH)):
+                self._connection.write(pack(command, *batch), len(batch))
+
+    # Connection
+
+    async def open(self) -> None:
+        """Connect, hear everything again, and tell the rooms; raises OSError, TimeoutError or Unavailable."""
+        connection = ChannelConnection(self._lose, self)
+        await self._endpoint.open(connection)
+        self._connection = connection
+        try:
+            for packed in self._endpoint.greeting:
+                connection.write(packed, 1)
+            await self._confirm(list(self._control))
+            every = iter(list(self._receivers))
+            while batch := list(islice(every, BATCH)):
+                heard = [channel for channel in batch if channel in self._receivers]
+                if heard:
+                    await self._confirm(heard)
+                    await self._tell_interruption(iter(heard))
+        except BaseException:
+            connection.abort()
+            raise
+
+    async def _confirm(self, channels: Sequence[bytes]) -> None:
+        """SUBSCRIBE and wait for all confirmations."""
+        if self._connection is None:
+            raise out_of_reach()
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[None]] = [loop.create_future() for _ in channels]
+        self._again.update(futures)
+        for channel, future in zip(channels, futures, strict=True):
+            self._unconfirmed.setdefault(channel, []).append(future)
+        self._connection.write(pack("SUBSCRIBE", *channels), len(channels))
+        try:
+            await asyncio.gather(*futures)
+        finally:
+            self._again.difference_update(futures)
+
+    async def _tell_interruption(self, channels: Iterator[bytes]) -> None:
+        while batch := list(islice(channels, TOLD_BATCH)):
+            for channel in batch:
+                if (receiver := self._receivers.get(channel)) is not None:
+                    _guard(receiver.receive_interruption)
+            await asyncio.sleep(0)
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self._connection is not None:
+            self._connection.abort()
+
+    def _lose(self) -> None:
+        if self._connection is None:
+            return
+        self._connection = None
+        unconfirmed, self._unconfirmed = self._unconfirmed, {}
+        for channel, future in ((channel, future) for channel, futures in unconfirmed.items() for future in futures):
+            if future not in self._again:
+                self._receivers.pop(channel, None)
+            if not future.done():
+                future.set_exception(outcome_unknown())
+                future.exception()
+        self._told_lost()
+
+    # Messages
+
+    def hear(self, channel: bytes, payload: bytes) -> None:
+        """Hand one message over; nothing that it holds or does ends the connection."""
+        try:
+            if (receiver := self._receivers.get(channel)) is not None:
+                receive_room_payload(receiver, payload)
+            elif channel in self._control:
+                self._receive_control(payload)
+        except Unknown as unknown:
+            if str(unknown) not in self._seen_unknown:
+                self._seen_unknown.add(str(unknown))
+                log.warning("a node of another version sends what this one does not know", reason=str(unknown))
+        except Exception:
+            _report()
+
+    def receive_answer(self, reply: Any) -> None:
+        """A confirmation, a pong, the greeting's OK, or an error: that ends the connection."""
+        if isinstance(reply, Exception):
+            log.error("Redis refused a subscription", error=str(reply))
+            self.abort()
+        elif type(reply) is list and reply[0] == b"subscribe":
+            self._confirmed(reply[1])
+
+    def end_turn(self) -> None:
+        """All that one read brought was handed over."""
+        if self.listener is not None:
+            _guard(self.listener.turn_ended)
+
+    def _confirmed(self, channel: bytes) -> None:
+        if futures := self._unconfirmed.get(channel):
+            future = futures.pop(0)
+            if not futures:
+                del self._unconfirmed[channel]
+            if not future.done():
+                future.set_result(None)
+        elif (receiver := self._receivers.get(channel)) is not None:
+            _guard(receiver.receive_interruption)  # nobody asked for this one: something between connected anew
+
+    def _receive_control(self, payload: bytes) -> None:
+        head, _, body = payload.partition(b"\n")
+        kind, rest = head[:4], head[4:].decode()
+        if self.listener is None:
+            return
+        if kind == b"1 u ":
+            tenant_id, _, name = rest.partition(" ")
+            self.listener.receive_direct(tenant_id, name, body)
+        elif kind == b"1 d ":
+            tenant_id, reconnect, whose, name = rest.split(" ", 3)
+            user = name if whose == "u" else None
+            connection = name if whose == "c" else None
+            self.listener.receive_disconnect(tenant_id, user, connection, reconnect == "1")
+        elif kind == b"1 t ":
+            self.listener.receive_tenant_change(rest)
+        else:
+            raise Unknown(kind.decode(errors="replace"))
+
+
+def _guard(tell: Callable[[], None]) -> None:
+    """The room's or node's own mistake must not end the connection of all."""
+    try:
+        tell()
+    except Exception:
+        _report()
+
+
+def _report() -> None:
+    telemetry.counters.faults += 1
+    log.exception("what Redis sent could not be handled", incident=telemetry.new_incident())

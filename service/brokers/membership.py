@@ -1,0 +1,65 @@
+"""Membership of rooms: join, leave, and which rooms a node occupies."""
+
+from collections.abc import Awaitable
+from functools import partial
+from typing import Any
+
+from service.brokers import envelope, scripts
+from service.brokers.broker import RoomAddress, RoomHead
+from service.brokers.entries import claim_keys, pack_claim, pack_join
+from service.brokers.keys import RoomKeys, TenantKeys
+from service.brokers.link import Link
+from service.brokers.restoration import Restoration
+from service.protocol.errors import TooMany
+
+
+class RoomMembership:
+    """Its part of `Broker`."""
+
+    _link: Link
+    _restoration: Restoration
+
+    def join(self, address: RoomAddress, connection: str, user: str, max_members: int | None) -> Awaitable[RoomHead]:
+        """See `Broker.join`."""
+        packed = pack_join(scripts.JOIN, self._link, address.keys, connection, user, max_members)
+        return self._link.ask_under_lease(packed, partial(_joined, address.room))
+
+    def leave(self, address: RoomAddress, connection: str) -> Awaitable[None]:
+        """See `Broker.leave`."""
+        return self._link.ask(self._pack_leave(address, connection), _nothing)
+
+    def left(self, address: RoomAddress, connection: str) -> None:
+        """See `Broker.left`."""
+        self._link.send(self._pack_leave(address, connection), _nothing)
+
+    def _pack_leave(self, address: RoomAddress, connection: str) -> bytes:
+        self._restoration.forget(address.tenant_id, connection, address.room)
+        keys: RoomKeys = address.keys
+        return scripts.LEAVE.pack([keys.key(b"n"), keys.key(b"u")], connection, self._link.node)
+
+    def claim_room(self, address: RoomAddress, max_rooms: int | None) -> Awaitable[None]:
+        """See `Broker.claim_room`."""
+        self._link.note_tenant(address.tenant_id)
+        packed = pack_claim(scripts.CLAIM_ROOM, self._link, address.tenant_id, address.room, max_rooms)
+        return self._link.ask_under_lease(packed, partial(_claimed, address.room))
+
+    def release_room(self, address: RoomAddress) -> Awaitable[None]:
+        """See `Broker.release_room`."""
+        self._restoration.forget(address.tenant_id, None, address.room)
+        keys = claim_keys(TenantKeys(address.tenant_id), self._link.lease)
+        return self._link.ask(scripts.RELEASE_ROOM.pack(keys, address.room), _nothing)
+
+
+def _joined(room: str, reply: Any) -> RoomHead:
+    if reply == 0:
+        raise TooMany("max_members_per_room", "room", room=room)
+    return RoomHead(envelope.position(reply), reply[2], reply[3])
+
+
+def _claimed(room: str, reply: int) -> None:
+    if reply == 0:
+        raise TooMany("max_rooms", "tenant", room=room)
+
+
+def _nothing(_reply: object) -> None:
+    """The reply says nothing that anybody wants."""

@@ -1,0 +1,137 @@
+"""Messages of rooms: publish, signal, history and its epochs."""
+
+from collections.abc import Awaitable
+from functools import lru_cache, partial
+from typing import Any, Final
+
+from service.brokers import envelope, scripts
+from service.brokers.broker import (
+    Envelope,
+    History,
+    Origin,
+    Publication,
+    PublicationDone,
+    Retention,
+    RoomAddress,
+    RoomHead,
+)
+from service.brokers.keys import RoomKeys
+from service.brokers.link import Link
+from service.brokers.resp import bulk, pack
+from service.protocol.errors import RoomcastError
+from service.protocol.identifiers import Position
+
+_PUBLISH_ARGUMENTS: Final = 5
+
+
+class RoomMessages:
+    """Its part of `Broker`."""
+
+    _link: Link
+
+    def broadcast_to_room(
+        self,
+        address: RoomAddress,
+        body: bytes,
+        origin: Origin,
+        retention: Retention,
+        done: PublicationDone,
+        idempotency_key: tuple[str, str] | None = None,
+    ) -> None:
+        """See `Broker.broadcast_to_room`. The command is put together by hand: 1 µs, `pack` takes 3."""
+        keys: RoomKeys = address.keys
+        if idempotency_key is None:
+            beginning = keys.publish or _make_publish(keys)
+        else:
+            beginning = scripts.PUBLISH.beginning(
+                [*_publish_keys(keys), keys.idempotency(*idempotency_key)], _PUBLISH_ARGUMENTS
+            )
+        header = envelope.origin_header(origin)
+        packed = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b%b" % (
+            beginning,
+            len(header),
+            header,
+            len(body),
+            body,
+            _retention_bulks(*retention),
+            self._link.generation_bulk,
+        )
+        self._link.send(packed, partial(_published, done))
+
+    def signal_room(self, address: RoomAddress, body: bytes, origin: Origin) -> Awaitable[None]:
+        """See `Broker.signal_room`."""
+        payload = b"1 s %b\n%b" % (envelope.origin_header(origin), body)
+        return self._link.ask(pack("PUBLISH", address.keys.channel, payload), _nothing)
+
+    def read_history(
+        self, address: RoomAddress, *, after: int | None, before: int | None, limit: int, newest: bool, max_bytes: int
+    ) -> Awaitable[History]:
+        """See `Broker.read_history`."""
+        packed = scripts.READ_HISTORY.pack(
+            _head_keys(address.keys),
+            self._link.generation,
+            "" if after is None else after,
+            "" if before is None else before,
+            limit,
+            int(newest),
+            max_bytes,
+        )
+        return self._link.ask(packed, partial(_history, newest))
+
+    def forget_history(self, address: RoomAddress) -> Awaitable[Position]:
+        """See `Broker.forget_history`."""
+        return self.end_epoch(address, "")
+
+    def end_epoch(self, address: RoomAddress, epoch: str) -> Awaitable[Position]:
+        """See `Broker.end_epoch`."""
+        packed = scripts.END_EPOCH.pack(_head_keys(address.keys), self._link.generation, epoch)
+        return self._link.ask(packed, envelope.position)
+
+    def describe_room(self, address: RoomAddress) -> Awaitable[RoomHead | None]:
+        """See `Broker.describe_room`."""
+        keys = [*_head_keys(address.keys), address.keys.key(b"n"), address.keys.key(b"u")]
+        return self._link.ask(scripts.DESCRIBE_ROOM.pack(keys, self._link.generation), _described)
+
+
+def _head_keys(keys: RoomKeys) -> list[bytes]:
+    return [keys.key(b"m"), keys.key(b"s"), keys.channel]
+
+
+def _publish_keys(keys: RoomKeys) -> list[bytes]:
+    return [keys.key(b"m"), keys.key(b"s"), keys.key(b"n"), keys.channel]
+
+
+def _make_publish(keys: RoomKeys) -> bytes:
+    keys.publish = scripts.PUBLISH.beginning(_publish_keys(keys), _PUBLISH_ARGUMENTS)
+    return keys.publish
+
+
+@lru_cache(maxsize=1024)
+def _retention_bulks(messages: int, seconds: int) -> bytes:
+    return bulk(b"%d" % messages) + bulk(b"%d" % seconds)
+
+
+def _published(done: PublicationDone, reply: Any) -> None:
+    if isinstance(reply, RoomcastError):
+        done(reply)
+        return
+    epoch, offset, stored, duplicate, members = reply
+    position = Position(envelope.epoch_text(epoch), offset)
+    done(tuple.__new__(Publication, (position, stored == 1, duplicate == 1, members)))
+
+
+def _history(newest: bool, reply: list[Any]) -> History:
+    head, first, cut_offset, more = envelope.position(reply), reply[2], reply[3], reply[4]
+    entries = zip(reply[5::2], reply[6::2], strict=True)
+    messages: list[Envelope] = [envelope.kept_envelope(head.epoch, *entry) for entry in entries]
+    if newest:
+        messages.reverse()
+    return History(head, first, cut_offset, messages, more == 1)
+
+
+def _described(reply: list[Any] | None) -> RoomHead | None:
+    return None if reply is None else RoomHead(envelope.position(reply), reply[2], reply[3])
+
+
+def _nothing(_reply: object) -> None:
+    """The reply says nothing that anybody wants."""

@@ -1,0 +1,223 @@
+"""`RedisConnectionManager`: the `Broker` over one Redis or Valkey, and the task that keeps it connected."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import structlog
+
+from service import telemetry
+from service.brokers.broker import Listener, RoomAddress, RoomReceiver
+from service.brokers.budget import HistoryBudget
+from service.brokers.lease import Lease
+from service.brokers.link import Link, RedisRestart, Unsuitable, jittered
+from service.brokers.listener import Channels
+from service.brokers.membership import RoomMembership
+from service.brokers.messages import RoomMessages
+from service.brokers.registry import Registry
+from service.brokers.resp import Endpoint
+from service.brokers.restoration import Restoration
+from service.protocol.errors import RoomcastError, Unavailable
+
+LEASE_SECONDS: Final = 6.0
+RENEWALS_PER_LEASE: Final = 3
+SWEEP_DELAY_SECONDS: Final = 10.0  # after an outage: the other nodes need time to take their new leases
+TICK_SECONDS: Final = 1.0
+MIN_RETRY_SECONDS: Final = 0.05
+MAX_RETRY_SECONDS: Final = 1.0
+STOP_SECONDS: Final = 5.0
+
+log = structlog.get_logger()
+
+
+class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
+    """One for each node. Set `listener`, `start`, then run `start_pubsub_listener` until the end, then `stop`.
+
+    node must be unique, also over restarts of the process, without spaces. Ids of tenants have no `/` and no space.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        node: str,
+        *,
+        database_id: str,
+        redis_is_embedded: bool = False,
+        redis_restart: RedisRestart = "prove",
+        lease_seconds: float = LEASE_SECONDS,
+        sweep_delay_seconds: float = SWEEP_DELAY_SECONDS,
+    ) -> None:
+        self.node = node
+        self.listener: Listener | None = None
+        self._endpoint = Endpoint(url, node)
+        self._link = Link(
+            self._endpoint,
+            node,
+            self._lose,
+            database_id=database_id,
+            redis_is_embedded=redis_is_embedded,
+            redis_restart=redis_restart,
+        )
+        control = (self._link.keyspace.all_nodes, self._link.keyspace.node_prefix + node.encode())
+        self._channels = Channels(self._endpoint, control, self._lose)
+        self._lease = Lease(self._link, lease_seconds)
+        self._lease_seconds = lease_seconds
+        self._restoration = Restoration(self._link)
+        self._budget = HistoryBudget(self._link)
+        self._noted_rooms: dict[tuple[str, str], Sequence[str]] = {}
+        self._sweep_delay_seconds = sweep_delay_seconds
+        self._sweeps_from = 0.0
+        self._is_online = False
+        self._is_stopping = False
+        self._lost = asyncio.Event()
+
+    # What is left of the port
+
+    @property
+    def is_ready(self) -> bool:
+        """See `Broker.is_ready`."""
+        return self._is_online and self._link.holds_lease
+
+    def address(self, tenant_id: str, room: str) -> RoomAddress:
+        """See `Broker.address`."""
+        return self._link.keyspace.address(tenant_id, room)
+
+    def subscribe(self, address: RoomAddress, receiver: RoomReceiver) -> Awaitable[None]:
+        """See `Broker.subscribe`."""
+        return self._channels.subscribe(address.keys.channel, receiver)
+
+    def unsubscribe(self, address: RoomAddress) -> None:
+        """See `Broker.unsubscribe`."""
+        self._channels.unsubscribe(address.keys.channel)
+
+    def note_published(self, tenant_id: str, room: str, max_history_bytes: int | None) -> None:
+        """See `Broker.note_published`."""
+        self._budget.note_published(tenant_id, room, max_history_bytes)
+
+    # Life
+
+    async def start(self) -> None:
+        """Connect and take a lease. Raises OSError or TimeoutError (not there), Unavailable (not ready), or Unsuitable
+        (a wrong version or configuration, or another system's Redis), whose text says what to do.
+        """
+        self._channels.listener = self.listener
+        await self._come_online()
+        waits = self._link.redis_uptime_seconds < self._sweep_delay_seconds  # then other nodes are just coming back
+        self._sweeps_from = asyncio.get_running_loop().time() + (self._sweep_delay_seconds if waits else 0.0)
+
+    async def start_pubsub_listener(self) -> None:
+        """Keep everything alive until cancelled: connections, subscriptions, lease, sweeps, budgets."""
+        async with asyncio.TaskGroup() as parts:
+            for part in (
+                self._keep_connected,
+                self._keep_lease,
+                self._keep_swept,
+                self._keep_registry,
+                self._keep_budgets,
+            ):
+                parts.create_task(_supervise(part), name=part.__name__)
+
+    async def stop(self) -> None:
+        """Hand the lease back, with all connections, members and claims under it, and disconnect."""
+        self._is_stopping = True
+        self._is_online = False
+        try:
+            if self._link.is_open:
+                self._link.lease_ends_at = 0.0  # nothing is entered any more
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._lease.end(self._link.lease)
+        except (RoomcastError, TimeoutError) as error:
+            log.warning("the lease was not handed back: other nodes sweep it", error=str(error))
+        self._channels.abort()
+        self._link.abort()
+
+    def _lose(self) -> None:
+        """Either connection was lost."""
+        if self._is_online:
+            self._is_online = False
+            if self.listener is not None:
+                self.listener.redis_lost()
+        self._lost.set()
+
+    async def _keep_connected(self) -> None:
+        retry_seconds = MIN_RETRY_SECONDS
+        while True:
+            await self._lost.wait()
+            if self._is_stopping:
+                return
+            telemetry.counters.redis_reconnects += 1
+            try:
+                await self._come_online()
+            except (OSError, RoomcastError, Unsuitable) as error:
+                log.warning("Redis is out of reach", error=f"{type(error).__name__}: {error}")
+                self._lost.set()
+                await asyncio.sleep(jittered(retry_seconds))
+                retry_seconds = min(MAX_RETRY_SECONDS, 2 * retry_seconds)
+            else:
+                log.info("Redis is back")
+                retry_seconds = MIN_RETRY_SECONDS
+                self._sweeps_from = asyncio.get_running_loop().time() + self._sweep_delay_seconds
+                if self.listener is not None:
+                    self.listener.redis_back()
+
+    async def _come_online(self) -> None:
+        """Open what is not open; afterwards everything that this node holds is in Redis under a lease in force."""
+        self._lost.clear()
+        if not self._link.is_open:
+            await self._link.open()
+            try:
+                await self._enter_everything()
+            except BaseException:
+                self._link.abort()  # half entered is not online: begin again
+                raise
+        if not self._channels.is_open:
+            await self._channels.open()
+        if self._lost.is_set():
+            raise Unavailable("Redis was lost again")
+        self._is_online = True
+
+    async def _enter_everything(self) -> None:
+        old = await self._lease.take()
+        if self.listener is not None:
+            await self._restoration.run(self.listener.local_connections())
+        if old is not None:
+            await self._lease.end(old)
+
+    async def _keep_lease(self) -> None:
+        while not self._is_stopping:
+            await asyncio.sleep(self._lease_seconds / RENEWALS_PER_LEASE)
+            if self._link.is_open and not await self._lease.renew():
+                log.warning("this node's lease is gone: it takes a new one", node=self.node)
+                self._link.abort()
+
+    async def _keep_swept(self) -> None:
+        while not self._is_stopping:
+            await asyncio.sleep(self._lease_seconds / RENEWALS_PER_LEASE)
+            if self._is_online and asyncio.get_running_loop().time() >= self._sweeps_from:
+                await self._lease.sweep_ended()
+
+    async def _keep_registry(self) -> None:
+        while not self._is_stopping:
+            await asyncio.sleep(TICK_SECONDS)
+            if self._link.is_open:
+                self._send_noted_rooms()
+
+    async def _keep_budgets(self) -> None:
+        while not self._is_stopping:
+            await asyncio.sleep(TICK_SECONDS)
+            if self._link.is_open:
+                await self._budget.enforce()
+
+
+async def _supervise(part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a part of the listener for ever; what it raises is logged, and it begins again."""
+    while True:
+        try:
+            await part()
+            return
+        except RoomcastError as error:  # Redis was lost: `_keep_connected` says so
+            log.info("a command to Redis failed", reason=part.__name__, error=str(error))
+        except Exception:
+            telemetry.counters.faults += 1
+            log.exception("a part of the Redis listener failed", reason=part.__name__)
+        await asyncio.sleep(jittered(MIN_RETRY_SECONDS))

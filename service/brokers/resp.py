@@ -1,0 +1,264 @@
+"""One multiplexed RESP connection over hiredis: many commands, one write per loop turn, replies in order.
+
+Replies come in the order of the commands, so nothing is matched, and the oldest unanswered one tells whether Redis is
+late: one tick looks at it, no command has a timer of its own.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+import hiredis
+import structlog
+from redis.asyncio.connection import parse_url
+
+from service import telemetry
+from service.protocol.errors import Internal, RoomcastError, Unavailable
+
+DEADLINE_SECONDS: Final = 1.5  # no operation takes longer, whatever happened to Redis
+TICK_SECONDS: Final = 0.1
+CONNECT_SECONDS: Final = 1.0
+MAX_COMMANDS_IN_FLIGHT: Final = 50_000
+MAX_BYTES_IN_FLIGHT: Final = 64 * 1024 * 1024
+RETRY_AFTER_MS: Final = 200
+
+Done = Callable[[Any], None]
+Argument = bytes | str | int
+Wanted = TypeVar("Wanted")
+log = structlog.get_logger()
+
+
+def pack(*arguments: Argument) -> bytes:
+    """A command as it goes over the wire; 2-3 µs."""
+    packed: bytes = hiredis.pack_command(cast(tuple[bytes], arguments))  # its stub allows one argument only
+    return packed
+
+
+def bulk(argument: bytes) -> bytes:
+    """One argument as it goes over the wire, to put commands together from parts made before."""
+    return b"$%d\r\n%b\r\n" % (len(argument), argument)
+
+
+def out_of_reach() -> Unavailable:
+    """The command was not sent."""
+    return Unavailable("Redis is out of reach: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
+
+
+def outcome_unknown() -> Unavailable:
+    """The command was sent and the answer never came."""
+    return Unavailable("Redis did not answer: the outcome is unknown", retry_after_ms=RETRY_AFTER_MS)
+
+
+def refusal(reply: Exception) -> RoomcastError:
+    """What an error reply of Redis means to the asker; all of them are given before anything was written."""
+    code = str(reply).partition(" ")[0]
+    if code == "OOM":
+        return Unavailable("Redis is full: nothing was stored", retry_after_ms=1_000)
+    if code in _TEMPORARY:
+        log.warning("Redis refused a command", reason=code)
+        return Unavailable(f"Redis is not ready ({code}): nothing was stored", retry_after_ms=RETRY_AFTER_MS)
+    telemetry.counters.faults += 1
+    incident = telemetry.new_incident()
+    log.error("Redis answered with an error", error=str(reply), incident=incident)
+    return Internal(incident)
+
+
+_TEMPORARY: Final = frozenset(
+    {
+        "LOADING",
+        "BUSY",
+        "READONLY",
+        "MASTERDOWN",
+        "MISCONF",
+        "NOREPLICAS",
+        "CLUSTERDOWN",
+        "NOSCRIPT",
+        "NOAUTH",
+        "NOPERM",
+    }
+)
+
+
+class Connection(asyncio.Protocol):
+    """A connection's writing side and its deadline; what replies mean is the subclasses'.
+
+    `lost` is called once, when the connection ended for whatever reason.
+    """
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        self._lost = lost
+        self._reader = hiredis.Reader()
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
+        self._bytes_in_flight = 0
+        self._expected = 0  # replies that everything handed in so far will bring
+        self._answered = 0
+        self._marks: deque[tuple[int, float, int]] = deque()  # one per write: replies expected by then, time, bytes
+
+        self._heard_at = 0.0  # where other things come in besides replies, they also show that Redis is there
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to watch the deadline."""
+        self._loop = asyncio.get_running_loop()
+        self._transport = cast(asyncio.Transport, transport)
+        self._tick_planned = self._loop.time() + TICK_SECONDS
+        self._tick = self._loop.call_at(self._tick_planned, self._look_at_oldest)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop watching, and tell."""
+        self._tick.cancel()
+        self._lost()
+
+    def abort(self) -> None:
+        """End it now; what waits fails."""
+        self._transport.abort()
+
+    def _append(self, packed: bytes, replies: int) -> None:
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(packed)
+        self._unsent_bytes += len(packed)
+        self._expected += replies
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        self._marks.append((self._expected, self._loop.time(), self._unsent_bytes))
+        self._bytes_in_flight += self._unsent_bytes
+        self._unsent_bytes = 0
+        self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+
+    def _note_answers(self) -> None:
+        """After a read: whole writes that are answered now leave the account."""
+        marks = self._marks
+        if marks and marks[0][0] <= self._answered:
+            now = self._loop.time()
+            while marks and marks[0][0] <= self._answered:
+                _, sent_at, size = marks.popleft()
+                self._bytes_in_flight -= size
+                telemetry.redis_latency.observe(now - sent_at)
+
+    def _look_at_oldest(self) -> None:
+        now = self._loop.time()
+        # A loop that was itself held up may have the answers unread in the socket: they get one more tick.
+        stalled = now - self._tick_planned > TICK_SECONDS
+        # Two ticks off, so that the worst case still ends within the deadline.
+        late_seconds = now - max(self._marks[0][1], self._heard_at) if self._marks else 0.0
+        if late_seconds > DEADLINE_SECONDS - 2 * TICK_SECONDS and not stalled:
+            log.warning("Redis is late: its connection is dropped", duration_seconds=round(late_seconds, 3))
+            self.abort()
+            return
+        self._tick_planned = now + TICK_SECONDS
+        self._tick = self._loop.call_at(self._tick_planned, self._look_at_oldest)
+
+
+class CommandConnection(Connection):
+    """Commands and their replies. `done` gets the reply, or a RoomcastError; it is called in the commands' order."""
+
+    def __init__(self, lost: Callable[[], None], scripts_lost: Callable[[], None]) -> None:
+        super().__init__(lost)
+        self._scripts_lost = scripts_lost
+        self._waiting: deque[Done] = deque()
+        self._is_open = True
+
+    def send(self, packed: bytes, done: Done) -> None:
+        """Have a packed command sent at this turn's end. `done` is never called from within."""
+        if not self._is_open:
+            self._loop.call_soon(done, out_of_reach())
+        elif len(self._waiting) >= MAX_COMMANDS_IN_FLIGHT or self._bytes_in_flight > MAX_BYTES_IN_FLIGHT:
+            refused = Unavailable("Redis is behind: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
+            self._loop.call_soon(done, refused)
+        else:
+            self._append(packed, 1)
+            self._waiting.append(done)
+
+    def command(self, packed: bytes) -> asyncio.Future[Any]:
+        """The same, as a future."""
+        future = self._loop.create_future()
+        self.send(packed, settle(future))
+        return future
+
+    def data_received(self, data: bytes) -> None:
+        """Hand every reply to whoever waits for it."""
+        reader, waiting = self._reader, self._waiting
+        reader.feed(data)
+        while (reply := reader.gets()) is not False:
+            self._answered += 1
+            if isinstance(reply, hiredis.ReplyError):
+                if str(reply).startswith("NOSCRIPT"):
+                    self._scripts_lost()
+                reply = refusal(reply)
+            call(waiting.popleft(), reply)
+        self._note_answers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Everything that waits fails: what was sent has an unknown outcome."""
+        self._is_open = False
+        waiting, self._waiting = self._waiting, deque()
+        sent = len(waiting) - len(self._unsent)
+        for number, done in enumerate(waiting):
+            call(done, outcome_unknown() if number < sent else out_of_reach())
+        super().connection_lost(exc)
+
+
+def call(done: Done, reply: object) -> None:
+    """Call what waited; its own mistake must not shift the replies of those behind it."""
+    try:
+        done(reply)
+    except Exception:
+        telemetry.counters.faults += 1
+        log.exception("an answer from Redis could not be handled", incident=telemetry.new_incident())
+
+
+def settle(future: asyncio.Future[Wanted], convert: Callable[[Any], Wanted] | None = None) -> Done:
+    """A `done` that ends a future: with the reply (converted; what `convert` raises is the future's), or the error."""
+
+    def done(reply: Any) -> None:
+        if future.done():
+            return
+        try:
+            if isinstance(reply, Exception):
+                raise reply
+            future.set_result(convert(reply) if convert else reply)
+        except Exception as error:
+            future.set_exception(error)
+            future.exception()  # whoever does not wait for it is not told by asyncio's log
+
+    return done
+
+
+class Endpoint:
+    """Where Redis is, from a URL `redis://`, `rediss://` or `unix://`, and how to get in."""
+
+    def __init__(self, url: str, node: str) -> None:
+        options = parse_url(url)
+        self.database = int(options.get("db") or 0)
+        self.name = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        self._options = options
+        self._is_tls = url.startswith("rediss://")
+        #: AUTH, SELECT and the connection's name, packed.
+        self.greeting: list[bytes] = [pack("CLIENT", "SETNAME", f"roomcast-{node}")]
+        if self.database:
+            self.greeting.insert(0, pack("SELECT", self.database))
+        if options.get("password"):
+            user = [options["username"]] if options.get("username") else []
+            self.greeting.insert(0, pack("AUTH", *user, options["password"]))
+
+    async def open(self, connection: Connection) -> None:
+        """Connect; raises OSError or TimeoutError within `CONNECT_SECONDS`."""
+        loop = asyncio.get_running_loop()
+        options = self._options
+        async with asyncio.timeout(CONNECT_SECONDS):
+            if path := options.get("path"):
+                await loop.create_unix_connection(lambda: connection, path)
+            else:
+                host, port = options.get("host", "localhost"), int(options.get("port", 6379))
+                await loop.create_connection(lambda: connection, host, port, ssl=self._tls() if self._is_tls else None)
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=cast(str | None, self._options.get("ssl_ca_certs")))
+        if self._options.get("ssl_cert_reqs") == "none":
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context

@@ -1,0 +1,35 @@
+-- Put before every script that says "needs head". A room's meta is a hash: e epoch, o offset (the head), g generation,
+-- c messages up to it were cut for the history budget.
+
+local META_SECONDS = 2592000 -- 30 days, longer than any history, so that no offset is given twice
+
+local function base36(number)
+  local digits = ''
+  repeat
+    local digit = number % 36
+    digits = string.sub('0123456789abcdefghijklmnopqrstuvwxyz', digit + 1, digit + 1) .. digits
+    number = (number - digit) / 36
+  until number == 0
+  return digits
+end
+
+-- A new epoch: Redis' clock in base36, seconds and microseconds. What was kept is dropped first. Whoever knew another
+-- epoch is told.
+local function begin_epoch(meta, stream, channel, generation, old)
+  local now = redis.call('TIME')
+  local epoch = base36(tonumber(now[1])) .. string.sub('000' .. base36(tonumber(now[2])), -4)
+  redis.call('DEL', stream, meta)
+  redis.call('HSET', meta, 'e', epoch, 'o', 0, 'g', generation)
+  redis.call('EXPIRE', meta, META_SECONDS)
+  if old then redis.call('PUBLISH', channel, '1 e ' .. epoch .. ' 0\n') end
+  return epoch, 0, 0
+end
+
+-- epoch, offset, cut. An epoch ends when the meta is gone or older than the generation: continuity isn't proved then.
+local function head(meta, stream, channel, generation)
+  local found = redis.call('HMGET', meta, 'e', 'o', 'g', 'c')
+  if not found[1] or tonumber(found[3]) < tonumber(generation) then
+    return begin_epoch(meta, stream, channel, generation, found[1])
+  end
+  return found[1], tonumber(found[2]), tonumber(found[4] or 0)
+end
