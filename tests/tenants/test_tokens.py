@@ -1,0 +1,325 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc.jwk import ECKey, OKPKey
+from msgspec.structs import replace
+
+from service.protocol.errors import Unauthenticated
+from service.tenants.snapshot import TenantSnapshot
+from service.tenants.tokens import MAX_TOKEN_BYTES, Grant, verify_token
+from tests.tenants.jwts import NOW_MS, NOW_SECONDS, asymmetric, claims, hs256, segment, tenant, unsegment
+
+SECRET = b"s" * 43
+ACME = tenant()
+ELLIPTIC = ECKey.generate_key("P-256")
+EDWARDS = OKPKey.generate_key("Ed25519")
+ALL_KINDS = tenant(
+    es=("ES256", ELLIPTIC.as_pem(private=False)),
+    ed=("EdDSA", json.dumps(EDWARDS.as_dict(private=False)).encode()),
+)
+
+
+def accept(token: str, snapshot: TenantSnapshot = ACME) -> Grant:
+    return verify_token(snapshot, token, NOW_MS)
+
+
+def refuse(token: str, snapshot: TenantSnapshot = ACME) -> str:
+    with pytest.raises(Unauthenticated) as refused:
+        verify_token(snapshot, token, NOW_MS)
+    return refused.value.message
+
+
+NOT_VALID = "the token is not valid"
+
+
+# What is granted.
+
+
+def test_a_token_grants_what_its_claims_say() -> None:
+    rooms = {"chat:*": ["join", "publish"], "news": ["join"]}
+    grant = accept(hs256(claims(rooms=rooms, join=["lobby", "lobby"], send=True, info={"n": 1}, jti="j"), SECRET))
+    assert (grant.tenant_id, grant.user, grant.kid) == (ACME.id, "alice", "main")
+    assert grant.expires_at_ms == NOW_MS + 3_600_000
+    assert (grant.join, grant.send, grant.info, grant.jti) == (("lobby",), True, b'{"n": 1}', "j")
+    assert grant.allows("chat:1", "publish")
+    assert not grant.allows("chat:1", "history")
+    assert grant.allows("lobby", "join")
+    assert not grant.allows("lobby", "publish")
+
+
+def test_a_token_without_rights_grants_none() -> None:
+    grant = accept(hs256(claims(), SECRET))
+    assert (grant.join, grant.send, grant.info, grant.jti) == ((), False, None, None)
+    assert not grant.allows("chat", "join")
+
+
+def test_unknown_claims_and_headers_are_no_matter() -> None:
+    accept(hs256(claims(iss="us", aud=["you"]), SECRET, typ="JWT", cty="x", custom=1))
+
+
+def test_equal_rights_are_one_object() -> None:
+    first, second = (
+        accept(hs256(claims(sub=user, rooms={"a*": ["*"]}, join=["b"]), SECRET)) for user in ("alice", "bob")
+    )
+    assert first.rooms is second.rooms
+    assert first.join is second.join
+
+
+def test_a_suspended_tenants_token_verifies_as_the_caller_says_forbidden() -> None:
+    assert accept(hs256(claims(), SECRET), replace(ACME, active=False)).user == "alice"
+
+
+def test_elliptic_and_edwards_keys_verify_under_both_names() -> None:
+    assert accept(asymmetric(claims(), ELLIPTIC, alg="ES256", kid="es"), ALL_KINDS).kid == "es"
+    for alg in ("EdDSA", "Ed25519"):
+        assert accept(asymmetric(claims(), EDWARDS, alg=alg, kid="ed"), ALL_KINDS).kid == "ed"
+
+
+def test_the_socket_ends_with_the_signing_key_if_that_is_sooner() -> None:
+    until = NOW_MS + 5_000
+    assert accept(hs256(claims(), SECRET), tenant(expires_at_ms=until)).expires_at_ms == until
+
+
+# Forged and foreign.
+
+
+@pytest.mark.parametrize("alg", ["none", "None", "NONE", "", "HS384", "HS512", "RS256", "ES256", "EdDSA", "hs256"])
+def test_no_other_algorithm_than_the_keys_is_taken(alg: str) -> None:
+    signed = hs256(claims(), SECRET, alg=alg)
+    assert refuse(signed) == NOT_VALID
+    assert refuse(signed.rpartition(".")[0] + ".") == NOT_VALID
+    assert refuse(signed.rpartition(".")[0]) == NOT_VALID
+
+
+@pytest.mark.parametrize("kid", ["es", "ed"])
+@pytest.mark.parametrize("alg", ["HS256", "ES256", "EdDSA", "Ed25519"])
+def test_an_hmac_with_a_public_key_as_secret_is_refused(kid: str, alg: str) -> None:
+    public = ELLIPTIC if kid == "es" else EDWARDS
+    for secret in (
+        public.as_pem(private=False),
+        public.as_pem(private=False).strip(),
+        public.as_der(private=False),
+        json.dumps(public.as_dict(private=False)).encode(),
+    ):
+        assert refuse(hs256(claims(), secret, kid=kid, alg=alg), ALL_KINDS) == NOT_VALID
+
+
+def test_a_key_of_one_curve_does_not_verify_for_the_other() -> None:
+    assert refuse(asymmetric(claims(), ELLIPTIC, alg="ES256", kid="ed"), ALL_KINDS) == NOT_VALID
+    assert refuse(asymmetric(claims(), EDWARDS, alg="EdDSA", kid="es"), ALL_KINDS) == NOT_VALID
+    assert refuse(asymmetric(claims(), ECKey.generate_key("P-256"), alg="ES256", kid="es"), ALL_KINDS) == NOT_VALID
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"jku": "https://evil.example/keys"},
+        {"jwk": {"kty": "oct", "k": segment(SECRET)}},
+        {"x5u": "https://evil.example/cert"},
+        {"x5c": ["MIIB"]},
+        {"x5t": "abc"},
+        {"x5t#S256": "abc"},
+        {"crit": ["exp"], "exp": 1},
+        {"b64": False},
+        {"zip": "DEF"},
+        {"jku": None},
+    ],
+)
+def test_headers_that_bring_keys_or_rules_are_refused(header: dict[str, Any]) -> None:
+    assert refuse(hs256(claims(), SECRET, **header)) == NOT_VALID
+
+
+@pytest.mark.parametrize("kid", [None, 1, "", "other", "main\n", ["main"], {"kid": "main"}])
+def test_only_a_kid_of_the_tenant_counts(kid: Any) -> None:
+    assert refuse(hs256(claims(), SECRET, kid=kid)) == NOT_VALID
+
+
+def test_a_claim_changed_after_signing_is_refused() -> None:
+    header, payload, signature = hs256(claims(), SECRET).split(".")
+    for changed in (claims(sub="bob"), claims(tid="other"), claims(exp=NOW_SECONDS + 7_200)):
+        assert refuse(f"{header}.{segment(json.dumps(changed).encode())}.{signature}") == NOT_VALID
+    assert refuse(f"{header}.{payload}.{segment(bytes(32))}") == NOT_VALID
+    assert refuse(f"{header}.{payload}.{segment(unsegment(signature)[:16])}") == NOT_VALID
+
+
+def test_another_tenants_key_and_name_do_not_meet() -> None:
+    other = tenant("other", b"o" * 43)
+    assert refuse(hs256(claims(), b"o" * 43)) == NOT_VALID
+    assert refuse(hs256(claims(), SECRET), other) == NOT_VALID
+    # Signed by acme's own key, in the name of another tenant:
+    assert refuse(hs256(claims(tid="other"), SECRET)) == NOT_VALID
+    assert refuse(hs256(claims(tid="other"), SECRET), other) == NOT_VALID
+    # Two tenants with one kid and one secret are two tenants still:
+    twin = tenant("twin", SECRET)
+    assert refuse(hs256(claims(), SECRET), twin) == NOT_VALID
+
+
+def test_of_duplicate_claims_the_last_counts_for_the_look_up_and_the_check() -> None:
+    payload = '{"tid":"%s","tid":"%s","sub":"eve","sub":"alice","exp":%d}'
+    exp = NOW_SECONDS + 60
+    assert accept(hs256(payload % ("other", "acme", exp), SECRET)).user == "alice"
+    assert refuse(hs256(payload % ("acme", "other", exp), SECRET)) == NOT_VALID
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", ".", "..", "...", "a.b", "a.b.c.d", "a.b.c", "é.b.c", "a.b.c\n", " a.b.c", "a=.b.c", "a+.b.c", "a\x00.b.c"],
+)
+def test_what_is_no_token_is_refused(token: str) -> None:
+    assert refuse(token) == NOT_VALID
+
+
+def test_a_good_token_with_anything_around_it_is_refused() -> None:
+    good = hs256(claims(), SECRET)
+    for token in (good + "\n", good + "=", " " + good, good + ".", good + ".x", good.replace(".", "..", 1)):
+        assert refuse(token) == NOT_VALID
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"1",
+        b'"acme"',
+        b"{",
+        b"\xff",
+        b'{"tid":"acme\xff"}',
+        b'{"tid":null}',
+        b'{"tid":["acme"]}',
+        b'{"tid":"acme\\ud800"}',
+        b'{"tid":"acme"}x',
+        '{"tid":"acme"}'.encode("utf-16"),
+    ],
+)
+def test_a_payload_without_a_tenant_is_refused(payload: bytes) -> None:
+    assert refuse(hs256(payload, SECRET)) == NOT_VALID
+
+
+@pytest.mark.parametrize("inner", ["[", '{"a":'])
+def test_deep_nesting_is_refused_and_harms_nobody(inner: str) -> None:
+    close = "]" if inner == "[" else "}"
+    for depth in (10_000, 1_500, 400):
+        text = inner * depth + ("" if inner == "[" else "1") + close * depth
+        good = json.dumps(claims())
+        for payload in (text, f'{good[:-1]},"info":{text}}}', f'{good[:-1]},"rooms":{text}}}'):
+            refuse(hs256(payload, SECRET))
+        # The header, too.
+        forged = f'{{"alg":"HS256","kid":"main","x":{text}}}'
+        refuse(f"{segment(forged.encode())}.{segment(good.encode())}.{segment(bytes(32))}")
+
+
+def test_a_huge_token_is_refused_by_its_size() -> None:
+    just_fits = hs256(claims(pad="x" * 2_850), SECRET)
+    assert len(just_fits) <= MAX_TOKEN_BYTES
+    accept(just_fits)
+    assert "4096 bytes" in refuse(hs256(claims(pad="x" * 3_000), SECRET))
+    assert "4096 bytes" in refuse("a" * 10_000_000)
+
+
+@given(st.text(max_size=300) | st.from_regex(r"[A-Za-z0-9_-]{0,80}\.[A-Za-z0-9_-]{0,80}\.[A-Za-z0-9_-]{0,80}"))
+def test_no_text_raises_anything_but_unauthenticated(token: str) -> None:
+    refuse(token)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5), st.lists))
+def test_no_signed_claim_raises_anything_but_unauthenticated(value: Any) -> None:
+    for name in ("tid", "sub", "exp", "iat", "nbf", "jti", "info", "rooms", "join", "send"):
+        try:
+            verify_token(ACME, hs256(json.dumps(claims() | {name: value}), SECRET), NOW_MS)
+        except Unauthenticated:
+            continue
+
+
+# Claims that verified and are not right: said clearly.
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"exp": None}, "exp"),
+        ({"exp": NOW_SECONDS}, "has expired"),
+        ({"exp": NOW_SECONDS - 1}, "has expired"),
+        ({"exp": 0}, "has expired"),
+        ({"exp": -(10**40)}, "has expired"),
+        ({"exp": NOW_SECONDS + 86_400 + 31}, "24 hours"),
+        ({"exp": 10**40}, "24 hours"),
+        ({"exp": 1e308}, "24 hours"),
+        ({"exp": "soon"}, "malformed"),
+        ({"exp": str(NOW_SECONDS + 60)}, "malformed"),
+        ({"exp": True}, "malformed"),
+        ({"nbf": NOW_SECONDS + 31}, "not valid yet"),
+        ({"iat": NOW_SECONDS + 31}, "in the future"),
+        ({"iat": 1e308}, "in the future"),
+        ({"nbf": "0"}, "malformed"),
+        ({"sub": None}, "sub"),
+        ({"sub": ""}, "sub"),
+        ({"sub": 7}, "malformed"),
+        ({"sub": "alice\n"}, "sub"),
+        ({"sub": "a/b"}, "sub"),
+        ({"sub": ".."}, "sub"),
+        ({"sub": "a\x00b"}, "sub"),
+        ({"sub": "a" * 129}, "sub"),
+        ({"jti": 5}, "malformed"),
+        ({"send": "yes"}, "malformed"),
+        ({"send": 1}, "malformed"),
+        ({"info": "x" * 1_023}, "1024 bytes"),
+        ({"info": 2**64}, "info"),
+        ({"rooms": []}, "rooms"),
+        ({"rooms": {"chat": "join"}}, "rooms"),
+        ({"rooms": {"chat": ["admin"]}}, "verb"),
+        ({"rooms": {"chat": ["JOIN"]}}, "verb"),
+        ({"rooms": {"": ["join"]}}, "pattern"),
+        ({"rooms": {"a b": ["join"]}}, "pattern"),
+        ({"rooms": {"chat\n": ["join"]}}, "pattern"),
+        ({"rooms": {"a*b": ["join"]}}, "pattern"),
+        ({"rooms": {"a**": ["join"]}}, "pattern"),
+        ({"rooms": {"a" * 201: ["join"]}}, "pattern"),
+        ({"rooms": {"a/*": ["join"]}}, "pattern"),
+        ({"rooms": {".": ["join"]}}, "pattern"),
+        ({"join": "chat"}, "join"),
+        ({"join": ["chat\n"]}, "join"),
+        ({"join": [1]}, "join"),
+        ({"join": ["chat:*"]}, "join"),
+    ],
+)
+def test_a_bad_claim_says_what_is_wrong(changes: dict[str, Any], says: str) -> None:
+    message = refuse(hs256(claims(**changes), SECRET))
+    assert says in message
+    assert message != NOT_VALID
+
+
+def test_a_tenant_name_with_a_newline_is_no_tenant() -> None:
+    assert refuse(hs256(claims(tid="acme\n"), SECRET)) == NOT_VALID
+
+
+def test_the_clock_may_be_30_seconds_off_but_not_for_exp() -> None:
+    accept(hs256(claims(iat=NOW_SECONDS + 30, nbf=NOW_SECONDS + 30), SECRET))
+    accept(hs256(claims(exp=NOW_SECONDS + 86_430), SECRET))
+    assert accept(hs256(claims(exp=NOW_SECONDS + 0.5), SECRET)).expires_at_ms == NOW_MS + 500
+
+
+@pytest.mark.parametrize("info", ['"\\ud800"', "1e999", "-1e999", "18446744073709551616", "NaN", "Infinity"])
+def test_info_that_would_poison_others_is_refused(info: str) -> None:
+    payload = json.dumps(claims())[:-1] + f',"info":{info}}}'
+    refuse(hs256(payload, SECRET))
+
+
+def test_info_is_passed_on_byte_for_byte() -> None:
+    payload = json.dumps(claims())[:-1] + ', "info": {"a": 1.0,  "a":"é\\u00e9"} }'
+    assert accept(hs256(payload, SECRET)).info == '{"a": 1.0,  "a":"é\\u00e9"}'.encode()
+
+
+def test_an_expired_signing_key_is_told_only_to_who_has_it() -> None:
+    expired = tenant(expires_at_ms=NOW_MS)
+    assert "signing key has expired" in refuse(hs256(claims(), SECRET), expired)
+    assert refuse(hs256(claims(), b"x" * 43), expired) == NOT_VALID
+
+
+def test_no_refusal_repeats_the_token() -> None:
+    for payload in (claims(sub="canary/"), claims(info="canary" * 300), claims(rooms={"canary\n": ["join"]})):
+        assert "canary" not in refuse(hs256(payload, SECRET))
