@@ -11,12 +11,12 @@ from typing import Final
 from service.protocol.errors import Invalid
 
 _BINDING_BYTES: Final = 12
-_MAX_CHARACTERS: Final = 512  # the longest room name takes 288
+_MAX_CHARACTERS: Final = 512  # the longest room name takes 283
 
 
 def write_cursor(tenant_id: str, query: str, after: str) -> str:
     """The cursor of the page behind `after`; `query` is all that decides what the list holds, the page's size apart."""
-    return urlsafe_b64encode(_binding(tenant_id, query) + after.encode()).rstrip(b"=").decode()
+    return urlsafe_b64encode(_binding(tenant_id, query, after) + after.encode()).rstrip(b"=").decode()
 
 
 def read_cursor(tenant_id: str, query: str, cursor: str) -> str:
@@ -31,5 +31,6 @@ def read_cursor(tenant_id: str, query: str, cursor: str) -> str:
     return after
 
 
-def _binding(tenant_id: str, query: str) -> bytes:
-    return hashlib.sha256(f"{tenant_id}\0{query}".encode()).digest()[:_BINDING_BYTES]
+def _binding(tenant_id: str, query: str, after: str) -> bytes:
+
+    return hashlib.sha256(f"{tenant_id}\0{query}\0{after}".encode()).digest()[:_BINDING_BYTES]

@@ -3,7 +3,6 @@
 from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
@@ -100,11 +99,6 @@ def _first_violation(error: ValidationException) -> Invalid:
         if isinstance(violation, dict) and "message" in violation:
             return Invalid(violation["message"], f"$.{violation['key']}" if "key" in violation else "$")
     return Invalid("the request does not fit its type")
-
-
-def problem_body(error: RoomcastError) -> bytes:
-    """The problem's JSON, for an answer that is written by hand."""
-    return msgspec.json.encode(problem(error))
 
 
 EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {

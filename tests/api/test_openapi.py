@@ -1,0 +1,167 @@
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.testing import TestClient
+
+from service.api.problems import EXCEPTION_HANDLERS
+from service.api.routes import ROUTE_HANDLERS
+from service.documents.openapi import OPENAPI_CONFIG, finish_openapi
+from service.protocol.commands import Publish, WebSocketCommand
+from service.protocol.errors import RateLimited, problem
+from service.protocol.events import Pong, WebSocketEvent
+
+
+@cache
+def published() -> tuple[str, Any]:
+    """The document as it is served: its media type and its content."""
+    app = Litestar(
+        ROUTE_HANDLERS,
+        dependencies={name: Provide(lambda: None, sync_to_thread=False) for name in ("node", "tenants")},
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=OPENAPI_CONFIG,
+        logging_config=None,
+    )
+    finish_openapi(app)
+    with TestClient(app) as client:
+        answer = client.get("/schema/openapi.json")
+        assert client.get("/schema").status_code == client.get("/schema/elements").status_code == 404
+    return answer.headers["content-type"], answer.json()
+
+
+def document() -> Any:
+    return published()[1]
+
+
+def operations() -> Iterator[tuple[str, str, Any]]:
+    for path, item in document()["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def everything_in(node: Any) -> Iterator[Any]:
+    yield node
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from everything_in(inner)
+
+
+def validator(name: str) -> Any:
+    """Of the component schema `name`."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": document()["components"]}
+    return jsonschema_rs.Draft202012Validator(schema)
+
+
+def test_the_document_is_openapi_3_1() -> None:
+    media_type, content = published()
+    assert media_type == "application/vnd.oai.openapi+json"
+    assert content["openapi"].startswith("3.1.")
+    assert content["info"]["title"] == "Roomcast"
+
+
+def test_every_reference_resolves() -> None:
+    for node in everything_in(document()):
+        if isinstance(node, dict) and isinstance(reference := node.get("$ref"), str):
+            found = document()
+            for part in reference.removeprefix("#/").split("/"):
+                found = found[part]
+
+
+def test_every_component_schema_is_referred_to() -> None:
+    references = {node["$ref"] for node in everything_in(document()) if isinstance(node, dict) and "$ref" in node}
+    for name in document()["components"]["schemas"]:
+        assert f"#/components/schemas/{name}" in references
+
+
+def test_every_operation_reads_as_a_method_and_says_what_it_does() -> None:
+    ids = [operation["operationId"] for _, _, operation in operations()]
+    assert len(set(ids)) == len(ids)
+    assert set(ids) == {
+        "createToken", "disconnect", "disconnectUser", "forgetMessages", "getConnection", "getCounts", "getRoom",
+        "getUser", "isLive", "isReady", "listConnections", "listMessages", "listRooms", "publishMessage",
+        "publishMessages", "runCommand", "sendToUser",
+    }  # fmt: skip
+    for _, _, operation in operations():
+        assert operation["summary"]
+        assert operation["description"]
+
+
+def test_every_operation_documents_its_refusals_as_problems() -> None:
+    responses = document()["components"]["responses"]
+    for path, _, operation in operations():
+        refused = {status: found for status, found in operation["responses"].items() if not status.startswith("2")}
+        assert {"500", "503", "default"} <= refused.keys()
+        assert {"400", "401", "403", "429"} <= refused.keys() or path.startswith("/health/")
+        for found in refused.values():
+            content = responses[found["$ref"].rpartition("/")[2]]["content"]
+            assert content["application/problem+json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_operations_say_whose_bearer_they_want_and_which_scope() -> None:
+    wanted = {(path, method): operation.get("security") for path, method, operation in operations()}
+    assert wanted["/v1/commands", "post"] == [{"userToken": []}]
+    assert wanted["/v1/rooms/{room}/messages", "delete"] == [{"apiKey": ["manage"]}]
+    assert wanted["/v1/counts", "get"] == [{"apiKey": ["read"]}]
+    assert wanted["/health/live", "get"] is None
+    assert document()["components"]["securitySchemes"].keys() == {"apiKey", "userToken"}
+
+
+@pytest.mark.parametrize(
+    ("name", "union"), [("WebSocketCommand", WebSocketCommand), ("WebSocketEvent", WebSocketEvent)]
+)
+def test_both_unions_are_discriminated_components_of_the_command_operation(name: str, union: Any) -> None:
+    schema = document()["components"]["schemas"][name]
+    tags = {member.__struct_config__.tag for member in union.__args__}
+    assert schema["discriminator"]["propertyName"] == "type"
+    assert schema["discriminator"]["mapping"].keys() == tags
+    assert {choice["$ref"] for choice in schema["oneOf"]} == set(schema["discriminator"]["mapping"].values())
+    for tag, reference in schema["discriminator"]["mapping"].items():
+        member = document()["components"]["schemas"][reference.rpartition("/")[2]]
+        assert member["properties"]["type"] == {"type": "string", "const": tag}
+        assert "type" in member["required"]
+        assert member["description"]
+    operation = document()["paths"]["/v1/commands"]["post"]
+    body = operation["requestBody"] if name == "WebSocketCommand" else operation["responses"]["200"]
+    assert body["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
+
+
+def test_bodies_forbid_unknown_fields_and_keep_their_defaults() -> None:
+    schemas = document()["components"]["schemas"]
+    for name in ("Publish", "Ping", "PublishBody", "BatchBody", "BatchMessage", "DirectBody", "TokenBody"):
+        assert schemas[name]["additionalProperties"] is False
+    assert schemas["Publish"]["properties"]["echo"] == {"type": "boolean", "default": False}
+    assert schemas["RoomDetail"]["properties"]["position"] == {"type": ["string", "null"]}
+    assert schemas["BatchBody"]["properties"]["messages"]["maxItems"] == 1000
+
+
+def test_every_example_is_valid() -> None:
+    examples = [
+        (media["schema"]["$ref"].rpartition("/")[2], example["value"])
+        for node in everything_in(document())
+        if isinstance(node, dict) and "content" in node
+        for media in node["content"].values()
+        for example in media.get("examples", {}).values()
+    ]
+    assert len(examples) == 15
+    for name, value in examples:
+        validator(name).validate(value)
+
+
+def test_the_schemas_take_what_the_server_sends() -> None:
+    validator("WebSocketEvent").validate(json.loads(msgspec.json.encode(Pong(id="a", time_ms=1))))
+    refusal = problem(RateLimited("api_requests_per_second", "tenant", 20))
+    validator("Problem").validate(json.loads(msgspec.json.encode(refusal)))
+
+
+def test_the_schema_refuses_a_command_with_an_unknown_field() -> None:
+    command = json.loads(msgspec.json.encode(Publish(room="chat", data=msgspec.Raw(b"1"))))
+    schema = validator("WebSocketCommand")
+    assert schema.is_valid(command)
+    assert not schema.is_valid({**command, "colour": "red"})
+    assert not schema.is_valid({**command, "room": "two words"})
+    assert not schema.is_valid({**command, "type": "jump"})
