@@ -70,8 +70,7 @@ def with_storage(settings: Settings, work: Callable[[Storage], Awaitable[T]]) ->
     """What `work` makes of the database. The sealing key is made on the first call. Raises one of DATABASE_ERRORS."""
 
     async def open_and_work() -> T:
-        key = settings.sealing_key or load_or_make_sealing_key(settings.data_dir / "sealing.key")
-        storage = await Storage.open(settings.sql_url, Sealer(key))
+        storage = await open_storage(settings)
         try:
             return await work(storage)
         finally:
@@ -83,6 +82,12 @@ def with_storage(settings: Settings, work: Callable[[Storage], Awaitable[T]]) ->
             "where it is with --data-dir."
         )
     return asyncio.run(open_and_work())
+
+
+async def open_storage(settings: Settings) -> Storage:
+    """The storage under the sealing key, which is made on the first call. Raises one of DATABASE_ERRORS."""
+    key = settings.sealing_key or load_or_make_sealing_key(settings.data_dir / "sealing.key")
+    return await Storage.open(settings.sql_url, Sealer(key))
 
 
 async def find_or_make_demo(settings: Settings, storage: Storage) -> Demo:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import structlog
 from msgspec import UNSET, UnsetType
 
+from service.brokers.broker import ConnectionEntry
 from service.protocol.codec import error_event, event_frame
 from service.protocol.errors import BAD_COMMAND_CODES, CloseCode, Internal, RoomcastError
 from service.protocol.events import Expiring, Reply, Sender
@@ -54,11 +55,11 @@ class Session(Connection):
         subscriber: Subscriber,
         manager: ConnectionManager,
         grant: Grant,
-        address: str,
+        entry: ConnectionEntry,
         clockwork: Clockwork,
         max_held_bytes: int,
     ) -> None:
-        super().__init__(subscriber, grant.user, address, max_held_bytes)
+        super().__init__(subscriber, entry, max_held_bytes)
         self.manager = manager
         self.grant = grant
         self.bucket = command_bucket(manager.tenant.limits)

@@ -15,6 +15,12 @@ from service.rooms.membership import Membership
 CONNECTION_ID_BYTES = 16
 
 
+def new_entry(user: str, node: str, address: str) -> ConnectionEntry:
+    """The registry's entry of a connection that is about to be."""
+    connection = secrets.token_urlsafe(CONNECTION_ID_BYTES)
+    return ConnectionEntry(connection, user, node, time.time_ns() // 1_000_000, address)
+
+
 class Connection:
     """One live socket of one user.
 
@@ -33,11 +39,11 @@ class Connection:
         "user",
     )
 
-    def __init__(self, subscriber: Subscriber, user: str, address: str, max_held_bytes: int) -> None:
-        self.id = secrets.token_urlsafe(CONNECTION_ID_BYTES)
-        self.user = user
-        self.address = address
-        self.connected_at_ms = time.time_ns() // 1_000_000
+    def __init__(self, subscriber: Subscriber, entry: ConnectionEntry, max_held_bytes: int) -> None:
+        self.id = entry.connection
+        self.user = entry.user
+        self.address = entry.address
+        self.connected_at_ms = entry.connected_at_ms
         self.subscriber = subscriber
         self.max_held_bytes = max_held_bytes
         self.rooms: dict[str, Membership] = {}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from service.brokers.broker import Broker, Origin, Publication, PublicationDone, Retention
+from service.brokers.broker import Broker, ConnectionEntry, Origin, Publication, PublicationDone, Retention
 from service.protocol.errors import RoomcastError, TooLarge, TooMany
 from service.protocol.events import Gap, HistoryEvent, Joined, Occupancy
 from service.protocol.identifiers import Position
@@ -41,12 +41,22 @@ class ConnectionManager:
 
     # Connections
 
-    async def connect(self, connection: Connection) -> None:
-        """Reserve the connection in the cluster and count it here. Raises TooMany, Unavailable."""
+    async def reserve(self, entry: ConnectionEntry) -> None:
+        """Count a connection in the cluster before its socket is accepted; then `connect` it, or `release` it.
+
+        Raises RateLimited (connects_per_second), TooMany (max_connections, max_connections_per_user), Unavailable.
+        """
+        self.budgets.take_connect()
         limits = self.tenant.limits
-        await self.broker.connect(
-            self.tenant.id, connection.entry(self.node), limits.max_connections, limits.max_connections_per_user
-        )
+        most, most_of_user = limits.max_connections, limits.max_connections_per_user
+        await self.broker.connect(self.tenant.id, entry, most, most_of_user)
+
+    def release(self, entry: ConnectionEntry) -> None:
+        """A reserved connection never came."""
+        self.broker.disconnected(self.tenant.id, entry.connection, entry.user)
+
+    def connect(self, connection: Connection) -> None:
+        """A reserved connection is there: messages to it and its user reach it from now on."""
         self.connections[connection.id] = connection
         self.users.setdefault(connection.user, []).append(connection)
 

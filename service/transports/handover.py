@@ -37,12 +37,17 @@ MAX_EARLY_BYTES: Final = 64 * 1024
 _EXTENSION: Final = "roomcast.handover"
 
 
-def take_over(scope: MutableMapping[str, Any], make_socket: Callable[[asyncio.Transport], LiveSocket]) -> None:
+def take_over(
+    scope: MutableMapping[str, Any],
+    make_socket: Callable[[asyncio.Transport], LiveSocket],
+    abandon: Callable[[], None] = lambda: None,
+) -> None:
     """Called by a WebSocket handler on its scope, after `accept` or before: once it has returned, `make_socket` gets
     the transport and makes the socket with its handler. What it sends there (`welcome`) precedes any answer to the
-    client's first bytes; it may also `close` the socket at once. Not called when the client has gone meanwhile."""
+    client's first bytes; it may also `close` the socket at once. When the client has gone meanwhile, `abandon` is
+    called instead: one of the two, exactly once."""
     handover: HandoverProtocol = scope["extensions"][_EXTENSION]
-    handover.make_socket = make_socket
+    handover.make_socket, handover.abandon = make_socket, abandon
 
 
 class HandoverProtocol(WebSocketsSansIOProtocol):
@@ -57,6 +62,7 @@ class HandoverProtocol(WebSocketsSansIOProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.make_socket: Callable[[asyncio.Transport], LiveSocket] | None = None
+        self.abandon: Callable[[], None] | None = None
         self._early = b""
         self._is_early_paused = False
 
@@ -121,6 +127,7 @@ class HandoverProtocol(WebSocketsSansIOProtocol):
     def _hand_over(self, make_socket: Callable[[asyncio.Transport], LiveSocket]) -> None:
         transport, early = self.transport, self._early
         self.stop_keepalive()
+        self.abandon = None
         try:
             live_socket = make_socket(transport)
         except Exception as error:
@@ -138,7 +145,9 @@ class HandoverProtocol(WebSocketsSansIOProtocol):
     def _let_go(self) -> None:
         """Break the cycles through the transport, the parser and the scope, so that all is freed now, by reference
         counts. uvicorn still calls us when a transport that was not handed over is lost."""
-        self.make_socket = None
+        if self.abandon is not None:
+            self.abandon()
+        self.make_socket = self.abandon = None
         self._early = b""
         if self not in self.connections:
             del self.transport, self.conn, self.queue, self.scope, self.response, self.request

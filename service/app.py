@@ -1,0 +1,137 @@
+"""The composition root: settings in, one Litestar application out. It starts the node and ends it.
+
+The only place where configuration meets the layers; everything below gets plain values.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+from litestar import Litestar
+from litestar.di import Provide
+
+from service import telemetry
+from service.api.problems import EXCEPTION_HANDLERS
+from service.api.routes import ROUTE_HANDLERS
+from service.brokers.redis import RedisConnectionManager
+from service.documents.openapi import OPENAPI_CONFIG, finish_openapi
+from service.preparation import open_storage
+from service.rooms.node import Node
+from service.settings import Settings
+from service.tenants.cache import TenantCache
+from service.transports.connect import ConnectController
+from service.transports.door import Door
+from service.transports.outbox import Turn
+
+log = structlog.get_logger()
+
+# 48 random bits: unique among nodes and over restarts, as the broker's leases need it.
+NODE_NAME_BYTES = 6
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the running node is made of; there from start-up to shutdown."""
+
+    node: Node
+    tenants: TenantCache
+    door: Door
+
+
+def create_app(settings: Settings) -> Litestar:
+    """One node's application. Its lifespan connects to Redis and SQL, and fails with a clear text if it can't."""
+    running: list[Parts] = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        async with run_node(settings) as parts:
+            running.append(parts)
+            yield
+            running.clear()
+
+    async def provide_node() -> Node:
+        return running[0].node
+
+    async def provide_tenants() -> TenantCache:
+        return running[0].tenants
+
+    async def provide_door() -> Door:
+        return running[0].door
+
+    app = Litestar(
+        [*ROUTE_HANDLERS, ConnectController],
+        lifespan=[lifespan],
+        dependencies={
+            "node": Provide(provide_node),
+            "tenants": Provide(provide_tenants),
+            "door": Provide(provide_door),
+        },
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=OPENAPI_CONFIG,
+        logging_config=None,
+    )
+    finish_openapi(app)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def run_node(settings: Settings) -> AsyncIterator[Parts]:
+    """Everything that a node needs while it serves, started in order and ended in the opposite one."""
+    storage = await open_storage(settings)
+    name = secrets.token_urlsafe(NODE_NAME_BYTES)
+    broker = RedisConnectionManager(
+        settings.redis_url or "",
+        name,
+        database_id=storage.database_id(),
+        redis_is_embedded=settings.redis_is_embedded,
+        redis_restart=settings.redis_restart,
+    )
+    tenants = TenantCache(storage)
+    node = Node(name, broker, tenants)
+    broker.listener = node
+    await broker.start()
+    telemetry.register_gauge("connections", lambda: node.connection_count)
+    telemetry.register_gauge("rooms", lambda: node.room_count)
+    tasks = [
+        asyncio.create_task(work, name=name)
+        for name, work in (
+            ("pubsub listener", broker.start_pubsub_listener()),
+            ("rooms", node.keep_rooms()),
+            ("tenants", node.keep_tenants()),
+        )
+    ]
+    for task in tasks:
+        task.add_done_callback(_fail_loudly)
+    try:
+        yield Parts(node, tenants, make_door(settings))
+    finally:
+        node.is_draining = True
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await node.stop()
+        await broker.stop()
+        await storage.close()
+
+
+def make_door(settings: Settings) -> Door:
+    """The node's door and the loop's turn."""
+    return Door(
+        Turn(asyncio.get_running_loop()),
+        trusted_proxies=settings.trusted_proxies,
+        connects_per_second_per_address=settings.connects_per_second_per_address,
+        ping_interval_seconds=settings.ping_interval_seconds,
+        pong_timeout_seconds=settings.pong_timeout_seconds,
+        outbox_max_bytes=settings.outbox_max_bytes,
+    )
+
+
+def _fail_loudly(task: "asyncio.Task[None]") -> None:
+    """A node without its clockwork must not go on as if it had one: the supervisor starts another."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("node stopped", task=task.get_name(), exc_info=error)
+        sys.exit(1)
