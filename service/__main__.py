@@ -47,7 +47,7 @@ def main() -> None:
         click.echo(f"Error: {as_sentence(error.format_message())}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt, BrokenPipeError):
-        sys.stdout = None  # type: ignore[assignment]  # what a closed pipe did not take is not written at exit either
+        sys.stdout = None  # what a closed pipe did not take is not written at exit either
         sys.exit(1)
 
 

@@ -66,8 +66,17 @@ def prepare_database(settings: Settings) -> None:
     upgrade_database(settings.sql_url)
 
 
+async def open_storage(settings: Settings) -> Storage:
+    """The database, to be closed by the caller. The sealing key is made on the first call, on SQLite.
+
+    Raises one of DATABASE_ERRORS.
+    """
+    key = settings.sealing_key or load_or_make_sealing_key(settings.data_dir / "sealing.key")
+    return await Storage.open(settings.sql_url, Sealer(key))
+
+
 def with_storage(settings: Settings, work: Callable[[Storage], Awaitable[T]]) -> T:
-    """What `work` makes of the database. The sealing key is made on the first call. Raises one of DATABASE_ERRORS."""
+    """What `work` makes of the database that is there already. Raises one of DATABASE_ERRORS."""
 
     async def open_and_work() -> T:
         storage = await open_storage(settings)
@@ -82,12 +91,6 @@ def with_storage(settings: Settings, work: Callable[[Storage], Awaitable[T]]) ->
             "where it is with --data-dir."
         )
     return asyncio.run(open_and_work())
-
-
-async def open_storage(settings: Settings) -> Storage:
-    """The storage under the sealing key, which is made on the first call. Raises one of DATABASE_ERRORS."""
-    key = settings.sealing_key or load_or_make_sealing_key(settings.data_dir / "sealing.key")
-    return await Storage.open(settings.sql_url, Sealer(key))
 
 
 async def find_or_make_demo(settings: Settings, storage: Storage) -> Demo:

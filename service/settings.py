@@ -20,7 +20,7 @@ from msgspec import Meta
 PREFIX: Final = "ROOMCAST_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Rate = Annotated[int, Meta(ge=1, le=1_000_000)]
-_Port = Annotated[int, Meta(ge=1, le=65535)]
+_MetricsPort = Annotated[int, Meta(ge=1, le=65_535 - 255)]  # the last worker's must be a port too
 
 
 class SettingsError(ValueError):
@@ -54,10 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _Rate | None, Meta(description="New connections a second from one client address; `none` for no limit.")
     ] = 100
     metrics_port: Annotated[
-        int | None,
+        _MetricsPort | None,
         Meta(
-            ge=1,
-            le=65535,
             description="Port of Prometheus' `/metrics`; worker N of several serves it on this port + N.",
         ),
     ] = None

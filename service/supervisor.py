@@ -55,7 +55,8 @@ class Supervisor:
         try:
             await asyncio.wait((starting, asked_to_stop), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
-                announce(self.address, starting.result())
+                prepared = starting.result()
+                announce(self.address, prepared)
                 await asked_to_stop
         finally:
             for task in (starting, asked_to_stop):

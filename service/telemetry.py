@@ -40,6 +40,8 @@ LOG_FIELDS: Final = {
     "duration_seconds": "how long it took",
     "retry_seconds": "when it is tried again",
     "count": "how many",
+    "connections": "how many sockets",
+    "task": "a part of the node that runs all the time",
     "reason": "why, in words",
     "error": "type and text of an exception",
     "path": "file, or HTTP path",
@@ -150,13 +152,13 @@ class _NodeCollector(Collector):
             yield HistogramMetricFamily(f"roomcast_{name}", about, buckets=buckets, sum_value=total_seconds)
 
 
-_registry: Final = CollectorRegistry()
-_registry.register(_NodeCollector())
+registry: Final = CollectorRegistry()
+registry.register(_NodeCollector())
 
 
 def metrics_text() -> bytes:
     """All metrics in Prometheus' text format 0.0.4 (`text/plain; version=0.0.4; charset=utf-8`)."""
-    return generate_latest(_registry)
+    return generate_latest(registry)
 
 
 async def watch_loop_lag(interval_seconds: float = 0.25, warn_seconds: float = 0.25) -> None:
