@@ -224,8 +224,9 @@ async def answer_over_http(socket: Socket, error: RoomcastError, status: int) ->
         headers.append((b"retry-after", str(-(-error.retry_after_ms // 1000)).encode()))
     body = problem_body(error)
     headers.append((b"content-length", str(len(body)).encode()))
-    await socket.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await socket.send({"type": "websocket.http.response.body", "body": body})
+    start: Any = {"type": "websocket.http.response.start", "status": status, "headers": headers}
+    await socket.send(start)
+    await socket.send({"type": "websocket.http.response.body", "body": body, "more_body": False})
 
 
 @dataclass(slots=True)
