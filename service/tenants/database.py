@@ -81,7 +81,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def sql_as_unavailable() -> AsyncIterator[None]:
+async def sql_as_unavailable(*, changing: bool = False) -> AsyncIterator[None]:
     """A database that is out of reach, locked, full or too slow becomes Unavailable; mistakes of ours stay theirs."""
     try:
         async with asyncio.timeout(2 * SQL_TIMEOUT_SECONDS):
@@ -89,7 +89,8 @@ async def sql_as_unavailable() -> AsyncIterator[None]:
     except (IntegrityError, ProgrammingError, DataError, NotSupportedError):
         raise
     except (DBAPIError, PoolTimeoutError, TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        raise Unavailable("the database is out of reach; it is unknown whether a change was stored") from None
+        unknown = "; it is unknown whether the change was stored" if changing else ""
+        raise Unavailable(f"the database is out of reach{unknown}") from None
 
 
 async def check_reachable(engine: AsyncEngine) -> None:

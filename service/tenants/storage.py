@@ -243,7 +243,7 @@ class Storage:
     @asynccontextmanager
     async def _transaction(self, sessions: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
         """One transaction. The commit is ours and inside: nothing is answered that COMMIT refused."""
-        async with sql_as_unavailable(), sessions() as session:
+        async with sql_as_unavailable(changing=sessions is self._writes), sessions() as session:
             yield session
             await session.commit()
 

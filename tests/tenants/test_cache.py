@@ -7,28 +7,31 @@ from msgspec.structs import replace
 
 from service.protocol.errors import Unavailable
 from service.tenants.cache import MISSES_BURST, UNKNOWN_NAMES, TenantCache
+from service.tenants.keys import Sealer
 from service.tenants.limits import Limits
 from service.tenants.snapshot import TenantSnapshot
-from service.tenants.storage import Storage
+from service.tenants.storage import Storage, upgrade_database
+from tests.tenants.conftest import PostgresServer
 from tests.tenants.jwts import tenant
 
 pytestmark = pytest.mark.anyio
 
 
 class Source:
-    """Tenants in memory, as SQL gives them; `gate` holds answers back, `down` is SQL out of reach."""
+    """Tenants as SQL gives them; `gate` holds answers back, `down` and `fails_after` put SQL out of reach."""
 
     def __init__(self, *known: TenantSnapshot) -> None:
         self.known = {snapshot.id: snapshot for snapshot in known}
         self.queries: list[str] = []
         self.down = False
+        self.fails_after: int | None = None
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def _answer(self, query: str) -> None:
         self.queries.append(query)
         await self.gate.wait()
-        if self.down:
+        if self.down or (self.fails_after is not None and len(self.queries) > self.fails_after):
             raise Unavailable("down")
 
     async def find_tenant(self, name: str) -> TenantSnapshot | None:
@@ -177,19 +180,42 @@ async def test_with_sql_down_known_tenants_stay_and_unknown_ones_are_unavailable
     assert await cache.find("other") is None
 
 
-async def test_an_older_answer_never_replaces_a_newer_one() -> None:
+async def test_what_changed_is_always_told_even_if_questions_overtake_each_other() -> None:
     source = Source(ACME)
     cache = TenantCache(source)
     source.gate.clear()
     slow = asyncio.create_task(cache.find("acme"))
     await anyio.wait_all_tasks_blocked()
-    newer = replace(ACME, version=2)
-    source.known[ACME.id] = newer
+    suspended = replace(ACME, active=False, version=2)
+    source.known[ACME.id] = suspended
     fast = asyncio.create_task(cache.find_by_id(ACME.id))
     await anyio.wait_all_tasks_blocked()
     source.gate.set()
-    await asyncio.gather(slow, fast)
-    assert await cache.find("acme") is newer
+    assert [await slow, await fast] == [ACME, ACME]
+    assert [change.snapshot for change in await cache.refresh()] == [suspended]
+
+
+async def test_of_two_reloads_at_once_one_tells_the_change() -> None:
+    source = Source(ACME)
+    cache = TenantCache(source)
+    await cache.find("acme")
+    source.known[ACME.id] = replace(ACME, version=2)
+    told = await asyncio.gather(cache.reload(ACME.id), cache.reload(ACME.id))
+    assert [change is not None for change in told] == [True, False]
+
+
+async def test_what_was_found_before_sql_failed_is_told() -> None:
+    source = Source(ACME, tenant("other"))
+    cache = TenantCache(source)
+    await cache.find("acme")
+    await cache.find("other")
+    for known in list(source.known.values()):
+        source.known[known.id] = replace(known, version=2)
+    source.fails_after = len(source.queries) + 2
+    assert [change.name for change in await cache.refresh()] == ["acme"]
+    assert cache.failed_refreshes == 1
+    source.fails_after = None
+    assert [change.name for change in await cache.refresh()] == ["other"]
 
 
 async def test_another_nodes_word_reloads_one_tenant_at_once() -> None:
@@ -218,3 +244,24 @@ async def test_changes_in_sql_reach_the_cache_and_a_dead_database_does_not_empty
     assert change.snapshot.signing_keys == {}
     await storage.delete_tenant("other")
     assert [change.snapshot for change in await cache.refresh()] == [None]
+
+
+async def test_known_tenants_outlive_their_database(postgres_server: PostgresServer, sealer: Sealer) -> None:
+    url = postgres_server.create_database()
+    await anyio.to_thread.run_sync(upgrade_database, url)
+    storage = await Storage.open(url, sealer)
+    made = await storage.create_tenant("acme")
+    cache = TenantCache(storage)
+    await cache.find("acme")
+    postgres_server.stop()
+    assert await cache.refresh() == []
+    assert cache.failed_refreshes == 1
+    assert cache.known(made.tenant.id) is await cache.find("acme") is not None
+    with pytest.raises(Unavailable):
+        await cache.find("other")
+    postgres_server.start()
+    await storage.set_tenant_state(made.tenant.id, "suspended")
+    (change,) = await cache.refresh()
+    assert change.snapshot is not None
+    assert not change.snapshot.active
+    await storage.close()
