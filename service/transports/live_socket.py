@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 SEND_BUFFER_BYTES: Final = 64 * 1024
 # A command costs 10-30 µs: some 2 ms, after which the other sockets get the loop.
 FRAMES_PER_TURN: Final = 64
+# Pings after the first come up to a fifth of the interval early, so that those who came together drift apart.
+PING_SPREAD: Final = 0.2
 # Above this a peer that pings without reading gets one pong for all its pings (RFC 6455 5.5.3 allows that).
 PONG_ROOM_BYTES: Final = 4 * 1024
 
@@ -138,8 +140,7 @@ class LiveSocket(Outbox, asyncio.Protocol):
         if kernel_socket is not None:
             kernel_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if self._state is State.OPEN:
-            wheel = self.turn.wheel
-            self._alarm = wheel.after(wheel.spread(self.rules.ping_interval_seconds), self._send_ping)
+            self._alarm = self.turn.wheel.after(self.rules.ping_interval_seconds, self._send_ping)
 
     @property
     def peer(self) -> Any:
@@ -300,7 +301,9 @@ class LiveSocket(Outbox, asyncio.Protocol):
     def _check_pong(self) -> None:
         rules, wheel = self.rules, self.turn.wheel
         if not self._is_silent:  # any byte since the ping is a sign of life
-            self._alarm = wheel.after(rules.ping_interval_seconds - rules.pong_timeout_seconds, self._send_ping)
+            early_seconds = wheel.spread(rules.ping_interval_seconds * PING_SPREAD)
+            delay_seconds = rules.ping_interval_seconds - rules.pong_timeout_seconds - early_seconds
+            self._alarm = wheel.after(delay_seconds, self._send_ping)
         elif wheel.is_late:  # this process stood still, the pong may lie in the kernel
             self._alarm = wheel.after(rules.pong_timeout_seconds, self._check_pong)
         else:
