@@ -49,10 +49,15 @@ def free_port() -> int:
 def process_tree(pid: int) -> list[int]:
     """Return `pid` and all its living descendants, parents first."""
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        # Each thread lists the children that it started itself.
+        children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _children(task)]
     except FileNotFoundError:
         return []
-    return [pid, *(descendant for child in children for descendant in process_tree(int(child)))]
+    return [pid, *(descendant for child in children for descendant in process_tree(child))]
+
+
+def _children(task: Path) -> list[str]:
+    return (task / "children").read_text().split()
 
 
 def processor_model() -> str:

@@ -24,12 +24,13 @@ OURS: dict[str, Starter] = {"roomcast": roomcast, "prototype": prototype}
 OPEN_FILES = 6000  # the largest workload's sockets and some
 
 
-def measure(start: Starter, workload: Workload, messages: int) -> Reading:
+def measure(start: Starter, workload: Workload, messages: int, redis_beside: str) -> Reading:
     """Start Valkey and a server, warm it up, put the workload on it, end both; return what the server spent."""
     server_core, load_core = server_and_load_cores()
+    redis_core = {"server": server_core, "load": load_core, "either": None}[redis_beside]
     with (
         tempfile.TemporaryDirectory(prefix="roomcast-bench-") as folder,
-        pinned_to(load_core),
+        pinned_to(redis_core),
         ValkeyServer() as valkey,
         pinned_to(server_core),
         start(valkey.port, Path(folder)) as server,
@@ -40,13 +41,13 @@ def measure(start: Starter, workload: Workload, messages: int) -> Reading:
         return drive(workload, messages, server.port, server.words, pids)
 
 
-def compare(workload: Workload, start_ours: Starter, pairs: int) -> Outcome:
+def compare(workload: Workload, start_ours: Starter, pairs: int, redis_beside: str) -> Outcome:
     """Measure ours and the peer in turn, `pairs` times: what disturbs the machine for a while disturbs both."""
     ours: list[Reading] = []
     peer: list[Reading] = []
     for pair in range(1, pairs + 1):
-        ours.append(measure(start_ours, workload, workload.messages))
-        peer.append(measure(centrifuge, workload, workload.peer_messages))
+        ours.append(measure(start_ours, workload, workload.messages, redis_beside))
+        peer.append(measure(centrifuge, workload, workload.peer_messages, redis_beside))
         outcome = Outcome(workload, ours[-1:], peer[-1:])
         print(
             f"{workload.name} {pair}/{pairs}: {outcome.our_median:.3g} against {outcome.peer_median:.3g} "
@@ -63,6 +64,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=names, help="just this workload; may be repeated")
     parser.add_argument("--pairs", type=int, default=3, help="runs of each side for each workload (default 3)")
     parser.add_argument("--server", choices=OURS, default="roomcast", help="our side (prototype: checks the runner)")
+    places = ("load", "server", "either")
+    parser.add_argument("--redis-beside", choices=places, default="load", help="whose core Redis shares (default load)")
     parser.add_argument(
         "--short", action="store_true", help="one pair, few messages: shows that it works, not how fast"
     )
@@ -78,13 +81,14 @@ def main() -> int:
     chosen = [workload for workload in WORKLOADS if not given.only or workload.name in given.only]
     if given.short:
         chosen = [workload.shortened() for workload in chosen]
+    pairs = 1 if given.short else given.pairs
     try:
         allow_open_files(OPEN_FILES)
-        outcomes = [compare(workload, OURS[given.server], 1 if given.short else given.pairs) for workload in chosen]
+        outcomes = [compare(workload, OURS[given.server], pairs, given.redis_beside) for workload in chosen]
     except BenchmarkError as failure:
         print(failure, file=sys.stderr)
         return 1
-    taken = conditions()
+    taken = conditions() | {"redis_beside": given.redis_beside}
     whole = given.server == "roomcast" and not given.short and len(chosen) == len(WORKLOADS)
     written = write(outcomes, given.server, taken, keep_as_latest=whole)
     print(f"\n{table(outcomes, given.server)}\n")
