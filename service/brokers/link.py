@@ -10,8 +10,8 @@ import structlog
 
 from service.brokers import scripts
 from service.brokers.keys import FORMAT, Keyspace
-from service.brokers.resp import CommandConnection, Done, Endpoint, bulk, out_of_reach, pack, settle
-from service.protocol.errors import Unavailable
+from service.brokers.resp import CommandConnection, Done, Endpoint, NotLetIn, bulk, out_of_reach, pack, settle
+from service.protocol.errors import Internal, Unavailable
 
 Wanted = TypeVar("Wanted")
 RedisRestart = Literal["prove", "trust"]
@@ -116,6 +116,10 @@ class Link:
             await asyncio.gather(*map(connection.command, self._endpoint.greeting))
             await self._greet(connection)
             await asyncio.gather(*map(connection.command, scripts.load_commands()))
+        except (NotLetIn, Internal) as error:
+            connection.abort()
+            reason = "check user, password and database number in its URL, and the user's rights"
+            raise Unsuitable(f"{self._endpoint.name} does not let this node in: {reason} ({error})") from error
         except BaseException:
             connection.abort()
             raise

@@ -56,6 +56,8 @@ def refusal(reply: Exception) -> RoomcastError:
     code = str(reply).partition(" ")[0]
     if code == "OOM":
         return Unavailable("Redis is full: nothing was stored", retry_after_ms=1_000)
+    if code in _NOT_LET_IN:
+        return NotLetIn(f"Redis refuses this node ({code}): nothing was stored")
     if code in _TEMPORARY:
         log.warning("Redis refused a command", reason=code)
         return Unavailable(f"Redis is not ready ({code}): nothing was stored", retry_after_ms=RETRY_AFTER_MS)
@@ -65,20 +67,14 @@ def refusal(reply: Exception) -> RoomcastError:
     return Internal(incident)
 
 
+_NOT_LET_IN: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 _TEMPORARY: Final = frozenset(
-    {
-        "LOADING",
-        "BUSY",
-        "READONLY",
-        "MASTERDOWN",
-        "MISCONF",
-        "NOREPLICAS",
-        "CLUSTERDOWN",
-        "NOSCRIPT",
-        "NOAUTH",
-        "NOPERM",
-    }
+    {"LOADING", "BUSY", "READONLY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "NOSCRIPT"}
 )
+
+
+class NotLetIn(Unavailable):
+    """The user, password or rights in Redis do not do."""
 
 
 class Connection(asyncio.Protocol):

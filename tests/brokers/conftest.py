@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import redis as redis_py
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from service.brokers.broker import (
     ConnectionEntry,
@@ -28,6 +30,7 @@ from service.protocol.errors import RoomcastError
 from service.protocol.identifiers import Position
 
 KEEP = Retention(100, 300)
+SERVER = Origin()
 
 
 class Server:
@@ -49,7 +52,7 @@ class Server:
             ],
             stdout=subprocess.DEVNULL,
         )
-        self.client = redis_py.Redis(unix_socket_path=str(self.socket), retry=None)
+        self.client = redis_py.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0))
         while True:
             try:
                 self.client.ping()
@@ -71,7 +74,7 @@ class Server:
 @pytest.fixture
 def make_server() -> Iterator[Callable[..., Server]]:
     started: list[Server] = []
-    with tempfile.TemporaryDirectory(prefix="rc", dir="/tmp") as folder:  # noqa: S108  # a socket's path ends at 107 bytes
+    with tempfile.TemporaryDirectory(prefix="rc", dir="/tmp") as folder:  # a socket's path ends at 107 bytes
 
         def make(*options: str) -> Server:
             place = Path(folder) / str(len(started))
@@ -120,6 +123,12 @@ class Room:
     async def until(self, holds: Callable[[], object]) -> None:
         await until(holds, self.changed)
 
+    async def until_messages(self, count: int) -> None:
+        await self.until(lambda: len(self.messages) >= count)
+
+    async def until_signals(self, count: int) -> None:
+        await self.until(lambda: len(self.signals) >= count)
+
 
 async def until(holds: Callable[[], object], changed: asyncio.Event, seconds: float = 10) -> None:
     """Wait until something holds, looking whenever something changed."""
@@ -127,6 +136,13 @@ async def until(holds: Callable[[], object], changed: asyncio.Event, seconds: fl
         while not holds():
             changed.clear()
             await changed.wait()
+
+
+async def eventually(holds: Callable[[], Awaitable[object]], seconds: float = 10) -> None:
+    """Ask until it holds: what Redis holds tells nobody when it changes."""
+    async with asyncio.timeout(seconds):
+        while not await holds():
+            await asyncio.sleep(0.01)
 
 
 class NodeListener:
@@ -177,7 +193,7 @@ class Node(RedisConnectionManager):
         address: RoomAddress,
         body: bytes = b'"data":1',
         *,
-        origin: Origin = Origin(),
+        origin: Origin = SERVER,
         keep: Retention = KEEP,
         key: tuple[str, str] | None = None,
     ) -> Publication:
@@ -188,7 +204,7 @@ class Node(RedisConnectionManager):
         address: RoomAddress,
         body: bytes = b'"data":1',
         *,
-        origin: Origin = Origin(),
+        origin: Origin = SERVER,
         keep: Retention = KEEP,
         key: tuple[str, str] | None = None,
     ) -> Awaitable[Publication]:
@@ -239,7 +255,8 @@ class Nodes:
         self._stack = stack
 
     async def start(self, url: str, name: str, **options: Any) -> Node:
-        options = {"database_id": "database-1", "lease_seconds": 1.2, "sweep_delay_seconds": 0.0} | options
+        defaults: dict[str, Any] = {"database_id": "database-1", "lease_seconds": 1.2, "sweep_delay_seconds": 0.0}
+        options = defaults | options
         node = Node(url, name, **options)
         node.listener = NodeListener()
         await node.start()

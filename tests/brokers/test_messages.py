@@ -19,7 +19,7 @@ async def test_a_message_arrives_on_every_node_as_it_was_sent(a: Node, b: Node) 
     published = await a.publish(address, POISON, origin=origin)
     assert (published.position.offset, published.stored, published.duplicate, published.members) == (1, True, False, 0)
     for room in (here, there):
-        await room.until(lambda room=room: room.messages)
+        await room.until_messages(1)
         (envelope,) = room.messages
         assert envelope[:3] == (published.position.epoch, 1, True)
         assert envelope.origin == origin
@@ -142,7 +142,7 @@ async def test_an_expired_history_gives_no_offset_twice(a: Node, server: Server)
     address = a.address("T1", "chat")
     first = await a.publish(address)
     ttl = server.client.ttl(address.keys.key(b"s"))
-    assert 0 < int(ttl) <= 300  # type: ignore[arg-type]
+    assert 0 < int(ttl) <= 300
     server.client.delete(address.keys.key(b"s"))
     history = await a.history(address)
     assert (history.head, history.first, list(history.messages)) == (first.position, 2, [])
@@ -233,7 +233,7 @@ async def test_tenants_and_rooms_whose_names_run_together_never_meet(a: Node) ->
         assert (await a.publish(address, b"%d" % number, key=("u", "k"))).position.offset == 1
         await a.signal_room(address, b"%d" % number, Origin())
     for number, (address, room) in enumerate(zip(addresses, rooms, strict=True)):
-        await room.until(lambda room=room: room.signals)
+        await room.until_signals(1)
         assert [m.body for m in room.messages] == [b"%d" % number]
         assert [m.body for m in (await a.history(address)).messages] == [b"%d" % number]
 

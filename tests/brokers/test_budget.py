@@ -1,0 +1,84 @@
+import asyncio
+
+import pytest
+
+from service.brokers.broker import Retention, RoomAddress
+from tests.brokers.conftest import Node, eventually
+
+pytestmark = pytest.mark.anyio
+KEEP = Retention(10_000, 300)
+
+
+async def fill(node: Node, room: str, messages: int) -> None:
+    address = node.address("T1", room)
+    await asyncio.gather(*[node.publishing(address, b"x" * 1_000, keep=KEEP) for _ in range(messages)])
+
+
+async def cut_offset(node: Node, room: str) -> int:
+    return (await node.history(node.address("T1", room))).cut_offset
+
+
+async def has_run_out(node: Node, address: RoomAddress) -> bool:
+    return not (await node.history(address)).messages
+
+
+async def note_until_cut(node: Node, rooms: list[str], budget: int, cut: str) -> None:
+    for room in rooms:
+        node.note_published("T1", room, budget)
+        await asyncio.sleep(0)
+        await node._budget.enforce()
+    assert await cut_offset(node, cut)
+
+
+async def test_the_oldest_rooms_lose_their_history_first(a: Node) -> None:
+    rooms = [f"room-{n}" for n in range(6)]
+    for room in rooms:
+        await fill(a, room, 100)  # 100 KB and something each
+    await note_until_cut(a, rooms, 350_000, "room-0")
+    histories = [await a.history(a.address("T1", room)) for room in rooms]
+    assert [history.cut_offset for history in histories] == [100, 100, 100, 0, 0, 0]
+    assert [len(history.messages) for history in histories] == [0, 0, 0, 100, 100, 100]
+    assert (histories[0].head.offset, histories[0].first) == (100, 101)
+    after = await a.publish(a.address("T1", "room-0"))
+    assert (after.position.epoch, after.position.offset) == (histories[0].head.epoch, 101)
+
+
+async def test_one_room_alone_above_the_budget_keeps_its_newer_messages(a: Node) -> None:
+    await fill(a, "old", 10)
+    await fill(a, "hot", 400)
+    await note_until_cut(a, ["old", "hot"], 150_000, "hot")
+    history = await a.history(a.address("T1", "hot"), limit=1_000)
+    assert await cut_offset(a, "old") == 10
+    assert history.messages[-1].offset == 400
+    assert history.first == history.cut_offset + 1 == history.messages[0].offset
+    assert 50 <= len(history.messages) <= 150
+
+
+async def test_histories_that_ran_out_leave_the_account_and_nothing_is_cut(a: Node) -> None:
+    address = a.address("T1", "gone")
+    await asyncio.gather(*[a.publishing(address, b"x" * 1_000, keep=Retention(1_000, 1)) for _ in range(200)])
+    a.note_published("T1", "gone", 300_000)
+    await a._budget.enforce()
+    await eventually(lambda: has_run_out(a, address))
+    await fill(a, "kept", 200)
+    a.note_published("T1", "kept", 300_000)
+    await a._budget.enforce()
+    assert await cut_offset(a, "kept") == 0
+    assert await cut_offset(a, "gone") == 0
+
+
+async def test_without_a_budget_nothing_is_looked_at(a: Node) -> None:
+    await fill(a, "room", 100)
+    a.note_published("T1", "room", None)
+    await a._budget.enforce()
+    assert len((await a.history(a.address("T1", "room"), limit=1_000)).messages) == 100
+
+
+async def test_the_listener_enforces_budgets_by_itself_and_for_each_tenant_alone(a: Node) -> None:
+    other = a.address("T2", "room")
+    await a.publish(other, b"x" * 100_000)
+    await fill(a, "room", 300)
+    a.note_published("T2", "room", 200_000)
+    a.note_published("T1", "room", 200_000)
+    await eventually(lambda: cut_offset(a, "room"))
+    assert len((await a.history(other)).messages) == 1

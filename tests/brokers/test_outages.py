@@ -1,0 +1,335 @@
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from service.brokers.broker import ConnectionEntry, Origin
+from service.protocol.errors import Unavailable
+from service.protocol.identifiers import Position
+from tests.brokers.conftest import Node, Nodes, Room, Server, eventually, until
+
+pytestmark = pytest.mark.anyio
+AOF = ("--appendonly", "yes", "--appendfsync")
+
+
+async def restart(server: Server, *nodes: Node) -> None:
+    """kill -9, and again; returns when the nodes are back."""
+    server.kill()
+    for node in nodes:
+        await node.listener.until_heard("lost")
+        assert not node.is_ready
+    server.start()
+    for node in nodes:
+        await node.listener.until_heard("back")
+        assert node.is_ready
+
+
+@pytest.mark.parametrize(
+    ("options", "fsync", "keeps"),
+    [
+        ({}, "always", True),
+        ({}, "everysec", False),
+        ({"redis_restart": "trust"}, "everysec", True),
+        ({"redis_is_embedded": True}, "everysec", True),
+    ],
+    ids=["always", "unproved", "trusted", "embedded"],
+)
+async def test_epochs_outlive_a_restart_only_if_no_data_can_be_lost(
+    make_server: Callable[..., Server], nodes: Nodes, options: dict[str, object], fsync: str, keeps: bool
+) -> None:
+    server = make_server(*AOF, fsync)
+    a, b = await nodes.start(server.url, "a", **options), await nodes.start(server.url, "b", **options)
+    address, room = a.address("T1", "chat"), Room()
+    await b.subscribe(address, room)
+    before = (await a.publish(address, b"1", key=("alice", "k"))).position
+    await restart(server, a, b)
+    assert room.interruptions == 1
+    head = (await b.history(address)).head
+    assert (head == before) == keeps
+    assert (head.epoch == before.epoch) == keeps
+    after = (await a.publish(address, b"2")).position
+    assert after == Position(head.epoch, head.offset + 1)
+    generations = {node._link.generation for node in (a, b)}
+    assert len(generations) == 1
+    await room.until_messages(2)
+    assert (await a.publish(address, key=("alice", "k"))).duplicate
+
+
+async def test_an_emptied_redis_gives_new_epochs_and_gets_everything_again(a: Node, b: Node, server: Server) -> None:
+    address = a.address("T1", "chat")
+    await a.enter("T1", "connection-a", "alice", "chat", "news")
+    await b.enter("T1", "connection-b", "bob", "chat")
+    before = await a.publish(address)
+    generation = a._link.generation
+    server.client.flushall()
+    after = await a.publish(address)
+    assert (after.position.epoch != before.position.epoch, after.position.offset) == (True, 1)
+
+    async def is_whole() -> bool:
+        return await a.counts("T1") == (2, 2, 2) and await a.list_rooms("T1", "", "", 5) == [
+            ("chat", 2, 2),
+            ("news", 1, 1),
+        ]
+
+    await eventually(is_whole)
+    assert int(a._link.generation) >= int(generation)
+    assert server.client.hget("rc1:{n}:system", "database_id") == b"database-1"
+
+
+async def test_every_operation_on_a_frozen_redis_fails_in_time(a: Node, server: Server) -> None:
+    address = a.address("T1", "chat")
+    entry = ConnectionEntry("connection-1", "alice", "node-a", 1, "")
+    operations: list[Callable[[], Awaitable[object]]] = [
+        lambda: a.publish(address),
+        lambda: a.signal_room(address, b"", Origin()),
+        lambda: a.broadcast_to_user("T1", "alice", b""),
+        lambda: a.disconnect("T1", user="alice"),
+        lambda: a.announce_tenant_change("T1"),
+        lambda: a.subscribe(address, Room()),
+        lambda: a.join(address, "connection-1", "alice", None),
+        lambda: a.leave(address, "connection-1"),
+        lambda: a.claim_room(address, None),
+        lambda: a.release_room(address),
+        lambda: a.history(address),
+        lambda: a.forget_history(address),
+        lambda: a.end_epoch(address, "x"),
+        lambda: a.describe_room(address),
+        lambda: a.connect("T1", entry, None, None),
+        lambda: a.counts("T1"),
+        lambda: a.list_rooms("T1", "", "", 10),
+        lambda: a.list_connections("T1", "", 10),
+        lambda: a.find_connection("T1", "connection-1"),
+        lambda: a.find_user("T1", "alice"),
+    ]
+
+    async def seconds_to_fail(operation: Callable[[], Awaitable[object]]) -> float:
+        begun = time.monotonic()
+        with pytest.raises(Unavailable):
+            await operation()
+        return time.monotonic() - begun
+
+    server.signal(signal.SIGSTOP)
+    try:
+        with_connection = await asyncio.gather(*map(seconds_to_fail, operations))
+        without = await asyncio.gather(*map(seconds_to_fail, operations))
+    finally:
+        server.signal(signal.SIGCONT)
+    assert max(with_connection) <= 1.55
+    assert max(without) < 0.1
+    await a.listener.until_heard("back")
+    assert (await a.publish(address)).stored
+
+
+async def test_what_was_sent_is_unknown_and_what_was_not_is_refused(a: Node, server: Server) -> None:
+    address = a.address("T1", "chat")
+    server.signal(signal.SIGSTOP)
+    sent = a.publishing(address)
+    await asyncio.sleep(0)  # it leaves at the end of this turn
+    await asyncio.sleep(0)
+    server.kill()
+    with pytest.raises(Unavailable, match="unknown"):
+        await sent
+    with pytest.raises(Unavailable, match="nothing was stored"):
+        await a.publish(address)
+    server.start()
+
+
+async def test_a_dead_nodes_connections_members_and_rooms_are_swept_once(
+    a: Node, b: Node, server: Server, nodes: Nodes
+) -> None:
+    third = await nodes.start(server.url, "node-c")
+    await a.enter("T1", "connection-a", "alice", "chat")
+    await b.enter("T1", "connection-b", "bob", "chat")
+    for number in range(300):
+        await third.enter("T1", f"connection-{number}", "alice" if number % 2 else "carol", "chat", f"room-{number}")
+    assert await a.counts("T1") == (302, 3, 301)
+    begun = time.monotonic()
+    third._is_stopping = True  # dies: nothing is handed back
+    third._channels.abort()
+    third._link.abort()
+
+    async def is_swept() -> bool:
+        return await a.counts("T1") == (2, 2, 1)
+
+    await eventually(is_swept)
+    assert time.monotonic() - begun < 2.5 * 1.2
+    assert await b.list_rooms("T1", "", "", 10) == [("chat", 2, 2)]
+    assert await a.find_user("T1", "carol") == []
+
+    async def is_forgotten() -> bool:
+        return not server.client.zcard("rc1:{n}:sweeps")
+
+    await eventually(is_forgotten)
+    assert not [key for key in server.client.scan_iter("*") if b"node-c" in key]
+
+
+async def test_a_sweeper_that_dies_is_replaced(a: Node, server: Server) -> None:
+    await a.enter("T1", "connection-a", "alice", "chat")
+    dead = b"node-dead.1"
+    server.client.zadd("rc1:{n}:sweeps", {dead: 1})  # claimed long ago, never finished
+    server.client.sadd(a._link.keyspace.tenants_of(dead), "T1")
+    keys = a.address("T1", "chat").keys
+    server.client.hset(keys.key(b"n"), "connection-dead", "node-dead.1 bob")
+    server.client.hset(keys.key(b"u"), "bob", 1)
+    server.client.sadd(b"rc1:{p%d}:lr/T1/node-dead.1" % a.address("T1", "").partition, "chat")
+
+    async def is_swept() -> bool:
+        described = await a.describe_room(a.address("T1", "chat"))
+        return described is not None and described[1:] == (1, 1)
+
+    await eventually(is_swept)
+
+
+async def test_a_node_whose_lease_ended_takes_a_new_one_and_comes_back_whole(a: Node, b: Node, server: Server) -> None:
+    await a.enter("T1", "connection-a", "alice", "chat")
+    await b.enter("T1", "connection-b", "bob", "chat", "news")
+    lease = b._link.lease
+    await b._lease.end(lease)  # as a sweeper does to a node that slept
+    assert await a.counts("T1") == (1, 1, 1)
+    await b.listener.until_heard("back")
+    assert b._link.lease != lease
+    assert await a.counts("T1") == (2, 2, 2)
+    described = await a.describe_room(a.address("T1", "chat"))
+    assert described is not None
+    assert described[1:] == (2, 2)
+    b.left(b.address("T1", "chat"), "connection-b")
+    b.disconnected("T1", "connection-b", "bob")
+    await b.release_room(b.address("T1", "chat"))
+    assert await b.counts("T1") == (1, 1, 2)
+
+
+async def test_nothing_is_entered_under_a_lease_that_may_have_ended(a: Node) -> None:
+    address = a.address("T1", "chat")
+    a._link.lease_ends_at = 0.0
+    assert not a.is_ready
+    for operation in (
+        a.join(address, "connection-1", "alice", None),
+        a.claim_room(address, None),
+        a.connect("T1", ConnectionEntry("connection-1", "alice", "node-a", 1, ""), None, None),
+    ):
+        with pytest.raises(Unavailable, match="lease ended"):
+            await operation
+    assert (await a.publish(address)).members == 0
+
+
+async def test_after_an_outage_everything_a_node_holds_is_entered_again(a: Node, b: Node, server: Server) -> None:
+    for number in range(200):
+        await a.enter("T1", f"connection-{number}", f"user-{number % 20}", "chat", f"room-{number % 50}")
+    await b.enter("T1", "connection-b", "bob", "chat")
+    await restart(server, a, b)  # nothing was kept
+    assert await b.counts("T1") == (201, 21, 51)
+    assert (await b.list_rooms("T1", "", "", 1))[0] == ("chat", 201, 21)
+    found = await b.find_connection("T1", "connection-7")
+    assert found is not None
+    assert set(found.rooms) == {"chat", "room-7"}
+
+
+async def test_what_ends_while_it_is_entered_again_does_not_stay(a: Node, server: Server) -> None:
+    for number in range(700):
+        await a.enter("T1", f"connection-{number}", "alice", f"room-{number}")
+    held, a.listener.held = a.listener.held, []
+    restoring = asyncio.ensure_future(a._restoration.run(held))
+    await asyncio.sleep(0)  # the first slice is sent
+    for tenant_id, entry in held[::-1]:
+        address = a.address(tenant_id, entry.rooms[0])
+        a.left(address, entry.connection)
+        a.disconnected(tenant_id, entry.connection, entry.user)
+        release = a.release_room(address)
+        if address.room.endswith("9"):
+            await release
+    await restoring
+    assert await a.counts("T1") == (0, 0, 0)
+    assert not server.client.keys("rc1:{p*}:n/*")
+
+
+async def test_rooms_are_heard_again_after_an_outage_and_told_of_it(a: Node, server: Server) -> None:
+    addresses = [a.address("T1", f"room-{number}") for number in range(2_500)]
+    rooms = [Room() for _ in addresses]
+    await asyncio.gather(*[a.subscribe(address, room) for address, room in zip(addresses, rooms, strict=True)])
+    a.unsubscribe(addresses[0])
+    await restart(server, a)
+    assert [room.interruptions for room in rooms] == [0] + [1] * 2_499
+    assert [what for (what,) in a.listener.heard] == ["lost", "back"]
+    await a.publish(addresses[-1], b"x")
+    await rooms[-1].until_messages(1)
+    assert server.client.pubsub_numsub(addresses[0].keys.channel) == [(addresses[0].keys.channel, 0)]
+
+
+async def test_a_subscriber_that_was_cut_off_alone_is_connected_again(a: Node, server: Server) -> None:
+    address, room = a.address("T1", "chat"), Room()
+    await a.subscribe(address, room)
+    lease = a._link.lease
+    server.client.client_kill_filter(_type="pubsub")
+    await a.listener.until_heard("back")
+    assert room.interruptions == 1
+    assert a._link.lease == lease
+    await a.publish(address)
+    await room.until_messages(1)
+
+
+async def test_a_room_left_and_entered_in_one_turn_is_heard(a: Node, b: Node) -> None:
+    address, first, second = a.address("T1", "chat"), Room(), Room()
+    await a.subscribe(address, first)
+    a.unsubscribe(address)
+    again = a.subscribe(address, second)
+    a.unsubscribe(address)
+    a.subscribe(address, second)
+    await again
+    await b.publish(address)
+    await second.until_messages(1)
+    assert len(second.messages) == 1
+    assert not first.messages
+    assert second.interruptions == 0
+    a.unsubscribe(address)
+    await b.publish(address)
+    await a.announce_tenant_change("T1")
+    await a.listener.until_heard("change", "T1")
+    assert len(second.messages) == 1
+
+
+async def test_a_subscription_of_somebody_else_on_our_connection_counts_as_an_interruption(a: Node) -> None:
+    address, room = a.address("T1", "chat"), Room()
+    await a.subscribe(address, room)
+    a._channels.receive_answer([b"subscribe", address.keys.channel, 3])
+    assert room.interruptions == 1
+
+
+async def test_what_a_newer_node_sends_is_ignored(a: Node, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    address, room = a.address("T1", "chat"), Room()
+    await a.subscribe(address, room)
+    for payload in ("2 m x", "1 z x", "1 m garbled", "", "\n", "1 m a b c d e f g h\n"):
+        server.client.publish(address.keys.channel, payload)
+        server.client.publish("rc1:all", payload)
+    await a.publish(address)
+    await room.until_messages(1)
+    await a.announce_tenant_change("T1")
+    await a.listener.until_heard("change", "T1")
+    assert len(room.messages) == 1
+
+
+async def test_a_failing_receiver_does_not_disturb_the_others(a: Node) -> None:
+    class Failing(Room):
+        def receive_message(self, envelope: object) -> None:
+            raise RuntimeError("a bug")
+
+    first, second, failing, room = a.address("T1", "a"), a.address("T1", "b"), Failing(), Room()
+    await asyncio.gather(a.subscribe(first, failing), a.subscribe(second, room))
+    await asyncio.gather(a.publishing(first), a.publishing(second), a.publishing(first), a.publishing(second))
+    await room.until_messages(2)
+    assert a.is_ready
+
+
+async def test_the_listener_survives_a_bug_in_one_of_its_parts(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = asyncio.Event()
+    failures: list[int] = []
+
+    async def enforce() -> None:
+        failures.append(1)
+        calls.set()
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(a._budget, "enforce", enforce)
+    await until(lambda: len(failures) == 2, calls)
+    assert a.is_ready
