@@ -44,23 +44,20 @@ class Parts:
 
 def create_app(settings: Settings) -> Litestar:
     """One node's application. Its lifespan connects to Redis and SQL, and fails with a clear text if it can't."""
-    running: list[Parts] = []
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with run_node(settings) as parts:
-            running.append(parts)
+            app.state.parts = parts
             yield
-            running.clear()
 
     async def provide_node() -> Node:
-        return running[0].node
+        parts: Parts = app.state.parts
+        return parts.node
 
     async def provide_tenants() -> TenantCache:
-        return running[0].tenants
-
-    async def provide_door() -> Door:
-        return running[0].door
+        parts: Parts = app.state.parts
+        return parts.tenants
 
     app = Litestar(
         [*ROUTE_HANDLERS, ConnectController],
@@ -68,7 +65,6 @@ def create_app(settings: Settings) -> Litestar:
         dependencies={
             "node": Provide(provide_node),
             "tenants": Provide(provide_tenants),
-            "door": Provide(provide_door),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=OPENAPI_CONFIG,

@@ -7,7 +7,7 @@ subprotocol gets a socket with `closing` and a close code, every other one probl
 
 import time
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from litestar import Controller, Request, Response, WebSocket, get, websocket
 from litestar.di import NamedDependency, Provide
@@ -52,10 +52,27 @@ CLOSE_CODES: Final = {
 Socket = WebSocket[Any, Any, Any]
 
 
+class ConnectParts(Protocol):
+    """What a connect needs of the application: `app.state.parts`."""
+
+    @property
+    def node(self) -> Node:
+        """This node."""
+
+    @property
+    def tenants(self) -> TenantCache:
+        """The tenants by name."""
+
+    @property
+    def door(self) -> Door:
+        """Who may knock, and how often."""
+
+
 @dataclass(slots=True)
 class Admission:
     """A client that may come in, or the reason why not."""
 
+    door: Door
     offer: Offer
     address: str
     grant: Grant | None = None
@@ -63,11 +80,15 @@ class Admission:
     refusal: RoomcastError | None = None
 
 
-async def provide_admission(
-    socket: Socket, door: NamedDependency[Door], node: NamedDependency[Node], tenants: NamedDependency[TenantCache]
-) -> Admission:
-    """Look at address, token, tenant and origin. Never raises: Litestar answers a dependency's exception with 403."""
-    admission = Admission(read_offer(socket.headers), door.client_address(socket))
+async def provide_admission(socket: Socket) -> Admission:
+    """Look at address, token, tenant and origin. Never raises: Litestar answers a dependency's exception with 403.
+
+    The node's parts come from the application's state: as dependencies of their own, Litestar would resolve them in a
+    task group, 60 us a connect.
+    """
+    parts: ConnectParts = socket.app.state.parts
+    door, node = parts.door, parts.node
+    admission = Admission(door, read_offer(socket.headers), door.client_address(socket))
     try:
         door.take_connect(admission.address)
         if admission.offer.refusal is not None:
@@ -76,7 +97,7 @@ async def provide_admission(
             raise Unauthenticated("send a token, in Authorization or as a subprotocol roomcast.token.<jwt>")
         if not node.is_ready:
             raise Unavailable("this node takes no connections at the moment", retry_after_ms=1000)
-        tenant, admission.grant = await verify(tenants, admission.offer.token, time.time_ns() // 1_000_000)
+        tenant, admission.grant = await verify(parts.tenants, admission.offer.token, time.time_ns() // 1_000_000)
         if not tenant.active:
             raise Forbidden("the tenant is suspended")
         origin = socket.headers.get("origin")
@@ -117,21 +138,20 @@ class ConnectController(Controller):
         socket: Socket,
         admission: NamedDependency[Admission],
         manager: NamedDependency[ConnectionManager | None],
-        door: NamedDependency[Door],
     ) -> None:
         """Reserve, accept, hand over; or refuse."""
         grant = admission.grant
         if admission.refusal is not None or manager is None or grant is None:
-            await refuse(socket, admission, door)
+            await refuse(socket, admission)
             return
         entry = new_entry(grant.user, manager.node, admission.address)
         try:
             await manager.reserve(entry)
         except RoomcastError as error:
             admission.refusal = error
-            await refuse(socket, admission, door)
+            await refuse(socket, admission)
             return
-        arrival = Arrival(door, manager, grant, entry, admission.offer.binary)
+        arrival = Arrival(admission.door, manager, grant, entry, admission.offer.binary)
         take_over(cast(dict[str, Any], socket.scope), arrival.make_socket, arrival.abandon)
         await socket.accept(subprotocols=admission.offer.selected)
 
@@ -193,7 +213,7 @@ def welcome_limits(limits: Limits) -> WelcomeLimits:
     )
 
 
-async def refuse(socket: Socket, admission: Admission, door: Door) -> None:
+async def refuse(socket: Socket, admission: Admission) -> None:
     """Say no, in the way that this client can see."""
     error = admission.refusal or Unauthenticated()
     count_refusal(error.code)
@@ -208,7 +228,7 @@ async def refuse(socket: Socket, admission: Admission, door: Door) -> None:
         )
         take_over(
             cast(dict[str, Any], socket.scope),
-            Refusal(door, event_frame(closing, admission.offer.binary), code).make_socket,
+            Refusal(admission.door, event_frame(closing, admission.offer.binary), code).make_socket,
         )
         await socket.accept(subprotocols=admission.offer.selected)
         return
