@@ -66,6 +66,10 @@ def upgrade() -> None:
         tenant_foreign_key("api_keys"),
         sa.PrimaryKeyConstraint("tenant_id", "key_id", name="pk_api_keys"),
     )
+    create_system()
+
+
+def create_system() -> None:
     system = op.create_table(
         "system",
         sa.Column("key", sa.String(64), nullable=False),

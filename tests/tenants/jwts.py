@@ -6,12 +6,15 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
+import pytest
 from joserfc.jwk import ECKey, OKPKey
 from joserfc.jws import JWSRegistry
 
+from service.protocol.errors import Unauthenticated
 from service.tenants.keys import load_signing_key
 from service.tenants.limits import Limits
 from service.tenants.snapshot import SigningKey, TenantSnapshot
+from service.tenants.tokens import Grant, verify_token
 
 NOW_MS = 1_800_000_000_000
 NOW_SECONDS = NOW_MS // 1000
@@ -66,3 +69,18 @@ def tenant(
         api_keys={},
         version=1,
     )
+
+
+ACME = tenant()
+
+
+def accept(token: str, snapshot: TenantSnapshot = ACME) -> Grant:
+    """What the token grants now."""
+    return verify_token(snapshot, token, NOW_MS)
+
+
+def refuse(token: str, snapshot: TenantSnapshot = ACME) -> str:
+    """What is said when the token is refused, as it must be."""
+    with pytest.raises(Unauthenticated) as refused:
+        verify_token(snapshot, token, NOW_MS)
+    return refused.value.message

@@ -12,7 +12,7 @@ from service.tenants.limits import Limits
 from service.tenants.snapshot import TenantSnapshot
 from service.tenants.storage import Storage, upgrade_database
 from tests.tenants.conftest import PostgresServer
-from tests.tenants.jwts import tenant
+from tests.tenants.jwts import ACME, tenant
 
 pytestmark = pytest.mark.anyio
 
@@ -54,9 +54,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-ACME = tenant()
 
 
 async def test_a_tenant_is_asked_for_once() -> None:

@@ -9,9 +9,7 @@ from service.protocol.errors import Conflict, Invalid, Unauthenticated
 from service.tenants.keys import hash_api_key, new_api_key
 from service.tenants.snapshot import ApiKey, TenantSnapshot
 from service.tenants.tokens import authenticate_api_key, sign_token, verify, verify_token
-from tests.tenants.jwts import NOW_MS, claims, hs256, tenant
-
-ACME = tenant()
+from tests.tenants.jwts import ACME, NOW_MS, claims, hs256, tenant
 
 
 class KnownTenants:
