@@ -59,7 +59,7 @@ def centrifuge(redis_port: int, folder: Path) -> Iterator[Server]:
     )
     command += ["-history", str(HISTORY_MESSAGES)]
     with _running(command, folder, {"GOMAXPROCS": "1"}) as process:
-        _wait_until_ready(process, folder, port, "/")
+        _wait_until_ready(process, port, "/")
         yield Server(port, process.pid, words)
 
 
@@ -73,7 +73,7 @@ def roomcast(redis_port: int, folder: Path) -> Iterator[Server]:
     _command(settings, "db", "upgrade")
     serve = [str(ROOMCAST), "serve", "--port", str(port), "--connects-per-second-per-address", "1000000"]
     with _running(serve, folder, settings) as process:
-        _wait_until_ready(process, folder, port, "/health/ready")
+        _wait_until_ready(process, port, "/health/ready")
         limits = [word for name, value in RAISED_LIMITS.items() for word in ("--limit", f"{name}={value}")]
         _command(settings, "tenant", "create", "bench", *limits, "--json")
         token = _command(settings, "token", "--tenant", "bench", "--user", "u1", "--rooms", '{"*":["*"]}')
@@ -90,7 +90,7 @@ def prototype(redis_port: int, folder: Path) -> Iterator[Server]:
     script.write_text(PROTOTYPE.read_text().replace("6399", str(redis_port)).replace("8123", str(port)))
     token = _output([sys.executable, str(script), "token"], {})
     with _running([sys.executable, str(script)], folder, {}) as process:
-        _wait_until_ready(process, folder, port, "/")
+        _wait_until_ready(process, port, "/")
         yield Server(port, process.pid, _roomcast_words("/ws", token))
 
 
@@ -123,6 +123,9 @@ def _running(command: list[str], folder: Path, environment: Mapping[str, str]) -
         )
     try:
         yield process
+    except BenchmarkError as failure:
+        log_end = (folder / "server.log").read_text(errors="replace")[-1500:]
+        raise BenchmarkError(f"{failure}\nThe server's last words:\n{log_end}") from failure
     finally:
         tree = process_tree(process.pid)
         process.terminate()
@@ -134,7 +137,7 @@ def _running(command: list[str], folder: Path, environment: Mapping[str, str]) -
             process.wait()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], folder: Path, port: int, path: str) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str) -> None:
     """Return once `path` is answered, with 200 if it is the health route (the others have no page at /)."""
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
@@ -148,5 +151,4 @@ def _wait_until_ready(process: subprocess.Popen[bytes], folder: Path, port: int,
         finally:
             connection.close()
         time.sleep(0.05)
-    tail = (folder / "server.log").read_text(errors="replace")[-1500:]
-    raise BenchmarkError(f"The server was not ready within {READY_TIMEOUT_SECONDS} s. Its last words:\n{tail}")
+    raise BenchmarkError(f"The server ended, or was not ready within {READY_TIMEOUT_SECONDS} s.")
