@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
 from service.api.answers import answer_headers
+from service.api.strict import leaves_body_unread
 from service.protocol.errors import (
     Forbidden,
     Internal,
@@ -43,6 +44,8 @@ def refuse(request: Request[Any, Any, Any], error: RoomcastError) -> Response[Pr
         headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, section 3
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))  # whole seconds (RFC 9110, section 10.2.3)
+    if leaves_body_unread(request):
+        headers["Connection"] = "close"
     body = problem(error)
     return Response(body, status_code=body.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
 

@@ -27,7 +27,11 @@ from service.protocol.json_values import check_depth, check_numbers, check_text,
 
 # A body of 8 MiB is here within this time at 2.2 Mbit/s; a drip of one byte a second holds a socket no longer.
 BODY_TIMEOUT_SECONDS: Final = 30
+# What goes beyond a limit is still read this far, and thrown away, before it is refused: a client that is cut off
+# while it sends sees a broken connection, and not the answer.
+_DRAINED_BYTES: Final = 8 * 1024 * 1024
 _BODY_LIMIT: Final = "roomcast_body_limit_bytes"
+_BODY_RECEIVED: Final = "roomcast_body_received"
 
 
 # Bodies
@@ -45,7 +49,7 @@ class StrictRequest(Request[Any, Any, State]):
         """The whole body. Raises TooLarge (`max_frame_bytes`), Malformed if it is empty, Invalid if it stays out."""
         max_bytes: int | None = self.state.get(_BODY_LIMIT, 0)
         declared = self.headers.get("content-length", "")
-        if max_bytes is not None and declared.isdecimal() and int(declared[:20]) > max_bytes:
+        if max_bytes is not None and declared.isdecimal() and int(declared[:20]) > max_bytes + _DRAINED_BYTES:
             raise TooLarge("max_frame_bytes", max_bytes)
         try:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
@@ -58,15 +62,28 @@ class StrictRequest(Request[Any, Any, State]):
 
     async def _receive_whole(self, max_bytes: int | None) -> bytes:
         whole = bytearray()
+        received_bytes = 0
         while True:
             event = await self.receive()
             if event["type"] != "http.request":
                 raise Invalid("the body ended early")
-            whole += event["body"]
-            if max_bytes is not None and len(whole) > max_bytes:
+            received_bytes += len(event["body"])
+            if max_bytes is None or received_bytes <= max_bytes:
+                whole += event["body"]
+            elif received_bytes > max_bytes + _DRAINED_BYTES:
                 raise TooLarge("max_frame_bytes", max_bytes)
             if not event["more_body"]:
-                return bytes(whole)
+                self.state[_BODY_RECEIVED] = True
+                break
+        if max_bytes is not None and received_bytes > max_bytes:
+            raise TooLarge("max_frame_bytes", max_bytes)
+        return bytes(whole)
+
+
+def leaves_body_unread(request: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether a body may still be coming: then the answer ends the connection, or the client could send for ever."""
+    has_body = "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+    return has_body and not request.state.get(_BODY_RECEIVED, False)
 
 
 class StrictBody(AbstractDTO[Any]):

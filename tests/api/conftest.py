@@ -15,6 +15,7 @@ import pytest
 from service.settings import read_settings
 from service.tenants.keys import Sealer, load_or_make_sealing_key
 from service.tenants.limits import Limits
+from service.tenants.snapshot import SCOPES
 from service.tenants.storage import Storage
 from tests.api.rest import Rest, Server, Tenant
 
@@ -69,7 +70,9 @@ def make_tenant(server: Server, name: str, limits: Limits = UNHURRIED, origins: 
 
     async def work(storage: Storage) -> Tenant:
         new = await storage.create_tenant(name, limits, origins)
-        return Tenant(new.tenant.id, name, new.api_key, new.kid, new.secret)
+        # Before the node knows the tenant: it looks for changes of known ones once a second.
+        keys = {scope: (await storage.create_api_key(new.tenant.id, scope, [scope]))[0] for scope in sorted(SCOPES)}
+        return Tenant(new.tenant.id, name, new.api_key, new.kid, new.secret, keys)
 
     return with_storage(server, work)
 
@@ -88,14 +91,3 @@ def globex(server: Server) -> Tenant:
 def rest(server: Server, acme: Tenant) -> Iterator[Rest]:
     with Rest(server, acme.api_key) as client:
         yield client
-
-
-@pytest.fixture(scope="session")
-def scoped_keys(server: Server, acme: Tenant) -> dict[str, str]:
-    """A key of acme for each scope alone."""
-
-    async def work(storage: Storage) -> dict[str, str]:
-        scopes = ("read", "publish", "disconnect", "manage")
-        return {scope: (await storage.create_api_key(acme.id, scope, [scope]))[0] for scope in scopes}
-
-    return with_storage(server, work)

@@ -31,6 +31,7 @@ class Tenant(NamedTuple):
     api_key: str
     kid: str
     secret: str
+    scoped_keys: dict[str, str]  # a key for each scope alone
 
     def token(self, user: str, **claims: Any) -> str:
         """A token as the tenant's own server signs it."""
