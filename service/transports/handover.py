@@ -6,7 +6,6 @@ the transport to the socket which the handler prepared with `take_over`; of itse
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, MutableMapping
 from enum import Enum
@@ -14,20 +13,19 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 import httptools
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
 from websockets.http11 import Request
 
+from service.protocol.errors import ErrorCode, Malformed, RoomcastError
 from service.transports.live_socket import LiveSocket
+from service.transports.refusal import refuse
 
 log = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_SECONDS: Final = 5.0
 BODY_TIMEOUT_SECONDS: Final = 30.0
-LINGER_SECONDS: Final = 2.0
 MAX_HEADERS: Final = 100
 MAX_LINE_BYTES: Final = 8_192
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -53,14 +51,8 @@ def take_over(
 class HandoverProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol up to the end of the handler; the client's frames are kept unread until then."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.make_socket: Callable[[asyncio.Transport], LiveSocket] | None = None
         self.abandon: Callable[[], None] | None = None
         self._early = b""
@@ -76,7 +68,7 @@ class HandoverProtocol(WebSocketsSansIOProtocol):
             return
         super().data_received(data)
         if not self.handshake_initiated:  # the library did not like the head, and would say nothing
-            refuse(self, HTTPStatus.BAD_REQUEST, "invalid", "The WebSocket handshake is not valid.")
+            self._refuse(HTTPStatus.BAD_REQUEST)
 
     def handle_connect(self, event: Request) -> None:
         """uvicorn's hook for the parsed request: a handshake that fails is answered as every other refusal."""
@@ -86,12 +78,18 @@ class HandoverProtocol(WebSocketsSansIOProtocol):
             super().handle_connect(event)
             return
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
-        status, code, headers = HTTPStatus(response.status_code), "invalid", ""
-        if status is HTTPStatus.METHOD_NOT_ALLOWED:
-            code, headers = "not_allowed", "allow: GET\r\n"
+        status, headers = response.status_code, ""
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = "allow: GET\r\n"
         elif event.headers.get_all("Sec-WebSocket-Version") != ["13"]:
             status, headers = HTTPStatus.UPGRADE_REQUIRED, "sec-websocket-version: 13\r\n"  # RFC 6455 4.4
-        refuse(self, status, code, "The WebSocket handshake is not valid.", headers=headers)
+        self._refuse(status, headers)
+
+    def _refuse(self, status: int, headers: str = "") -> None:
+        code: ErrorCode = "not_allowed" if status == HTTPStatus.METHOD_NOT_ALLOWED else "invalid"
+        self.connections.discard(self)
+        error = RoomcastError(code, "the WebSocket handshake is not valid")
+        refuse(self.transport, self.connections, error, status, headers)
 
     async def run_asgi(self) -> None:
         """The handler's whole life; then the hand-over, or the end."""
@@ -168,14 +166,8 @@ class _Stage(Enum):
 class GuardedHttpProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with bounds: 5 s for a head, 30 s for a body, and the sizes above, each answered."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._stage = _Stage.HEAD
         self._watched: _Stage | None = None  # for which stage the timer runs
         self._timer: asyncio.TimerHandle | None = None
@@ -270,27 +262,24 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def _timed_out(self) -> None:
         if self._unfinished_bytes or self._stage is _Stage.BODY:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "invalid", "The request did not come in time.")
+            self._refuse(RoomcastError("invalid", "the request did not come in time"), HTTPStatus.REQUEST_TIMEOUT)
         else:
             self.transport.close()  # nothing was asked
 
     def _refuse_head(self) -> None:
         if self._over_limit:
-            status, detail = (
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "The request's headers are too many or too long.",
-            )
-            self._refuse(status, "too_large", detail, self._over_limit)
+            error = RoomcastError("too_large", "the request's head is too large", limit=self._over_limit)
+            self._refuse(error, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         else:
-            self._refuse(HTTPStatus.BAD_REQUEST, "malformed", "This is no HTTP request.")
+            self._refuse(Malformed("this is no HTTP request"), HTTPStatus.BAD_REQUEST)
 
-    def _refuse(self, status: HTTPStatus, code: str, detail: str, limit: str = "") -> None:
+    def _refuse(self, error: RoomcastError, status: int) -> None:
         is_answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         self.connection_lost(ConnectionAbortedError())
         if is_answering:
             self.transport.abort()  # an answer inside another would be read as a part of it
         else:
-            refuse(self, status, code, detail, limit=limit)
+            refuse(self.transport, self.connections, error, status)
 
     def _upgrade(self, behind: bytes) -> None:
         """As uvicorn's `handle_websocket_upgrade`, which forgets `behind`."""
@@ -305,42 +294,3 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         protocol.data_received(b"".join(head))
         if behind:
             protocol.data_received(behind)
-
-
-class _Discard(asyncio.Protocol):
-    """The end of a refused connection: drops what comes until the peer closes, at most 2 s. Closing at once with unread
-    bytes in the kernel would reset the connection, and the peer might never see the answer."""
-
-    def __init__(self, transport: asyncio.Transport, connections: set[Any]) -> None:
-        self._connections = connections
-        self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
-        connections.add(self)
-
-    def shutdown(self) -> None:
-        """The server's call when it ends; the timer is short enough."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
-        self._connections.discard(self)
-
-
-def refuse(
-    protocol: HandoverProtocol | GuardedHttpProtocol,
-    status: HTTPStatus,
-    code: str,
-    detail: str,
-    *,
-    limit: str = "",
-    headers: str = "",
-) -> None:
-    """Answer with problem+json, in place of the application, and end the connection. `headers`: whole lines."""
-    transport = protocol.transport
-    problem = {"type": f"urn:roomcast:error:{code}", "title": status.phrase, "status": status.value, "detail": detail}
-    body = json.dumps(problem | ({"limit": limit} if limit else {})).encode()
-    head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n{headers}"
-    transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
-    protocol.connections.discard(protocol)
-    transport.set_protocol(_Discard(transport, protocol.connections))
-    transport.resume_reading()
-    if transport.can_write_eof():
-        transport.write_eof()

@@ -1,11 +1,6 @@
 """One open WebSocket as a light asyncio.Protocol: no task, no queue, no timer of its own; some 1.4 KB while idle.
 
-    OPEN ──(we close)──────────────► CLOSING ──(peer's close)──► ENDING ──► LOST
-     ├──(peer's close, answered)───────────────────────────────►
-     └──(peer broke the protocol: close frame, then FIN)──► FAILING ──(peer's FIN)──► LOST
-                     CLOSING, FAILING, ENDING ──(close timeout: abort)──► LOST
-
-All that changes the state is in `_enter`, and `_NEXT` says what may follow what.
+The states and what follows what are in `socket_state`; all that changes the state here is `_enter`.
 """
 
 import asyncio
@@ -13,9 +8,9 @@ import logging
 import socket
 from collections.abc import MutableSet
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Final, Protocol
 
+from service.transports.frame_reader import FrameReader
 from service.transports.frames import (
     BINARY,
     CLOSE,
@@ -23,12 +18,12 @@ from service.transports.frames import (
     PONG,
     TEXT,
     FrameError,
-    FrameReader,
     close_code,
     close_frame,
     frame,
 )
 from service.transports.outbox import HIGH_WATER_BYTES, LOW_WATER_BYTES, Outbox, Turn
+from service.transports.socket_state import NEXT, State
 from service.transports.wheel import Alarm
 
 log = logging.getLogger(__name__)
@@ -41,25 +36,6 @@ FRAMES_PER_TURN: Final = 64
 PING_SPREAD: Final = 0.2
 # Above this a peer that pings without reading gets one pong for all its pings (RFC 6455 5.5.3 allows that).
 PONG_ROOM_BYTES: Final = 4 * 1024
-
-
-class State(Enum):
-    """What was exchanged so far; see the module's picture."""
-
-    OPEN = auto()
-    CLOSING = auto()
-    FAILING = auto()
-    ENDING = auto()
-    LOST = auto()
-
-
-_NEXT: Final[dict[State, frozenset[State]]] = {
-    State.OPEN: frozenset({State.CLOSING, State.FAILING, State.ENDING, State.LOST}),
-    State.CLOSING: frozenset({State.FAILING, State.ENDING, State.LOST}),
-    State.FAILING: frozenset({State.LOST}),
-    State.ENDING: frozenset({State.LOST}),
-    State.LOST: frozenset(),
-}
 
 
 class SocketHandler(Protocol):
@@ -311,7 +287,7 @@ class LiveSocket(Outbox, asyncio.Protocol):
 
     def _enter(self, state: State, code: int | None = None) -> None:
         """Change the state. All but OPEN end the heartbeat; all but LOST have the close timeout instead."""
-        if state not in _NEXT[self._state]:
+        if state not in NEXT[self._state]:
             raise RuntimeError(f"socket can't go from {self._state} to {state}")
         self._state = state
         if code is not None:
