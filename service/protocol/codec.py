@@ -31,6 +31,7 @@ from service.protocol.json_values import (
     misread,
     read_leniently,
     transcode,
+    without_inner_containers,
 )
 
 __all__ = [
@@ -172,7 +173,7 @@ def _invalid(payload: bytes, binary: bool, sentence: str) -> RoomcastError:
 def salvage(payload: bytes, binary: bool) -> tuple[CommandId | UnsetType, str | None]:
     """The valid `id` and the valid `room` of a message that is no command, for the error that answers it.
 
-    (UNSET, None) if it is no object, or nested so deep that nothing reads it.
+    (UNSET, None) if it is no object, or MessagePack that is nested so deep that nothing reads it.
     """
     members = _members(payload, binary)
     command_id: CommandId | UnsetType = UNSET
@@ -190,8 +191,7 @@ def _members(payload: bytes, binary: bool) -> dict[str, object]:
     """The `type`, `id` and `room` of an object, whatever else is wrong with it; of equal keys the last."""
     try:
         if not binary:
-            value = read_leniently(payload)
-            return value if isinstance(value, dict) else {}
+            return _json_members(payload)
         raws = _msgpack_members(payload)
     except (ValueError, *_UNREADABLE):
         return {}
@@ -200,6 +200,14 @@ def _members(payload: bytes, binary: bool) -> dict[str, object]:
         with suppress(KeyError, *_UNREADABLE):
             members[name] = _read_msgpack(raws[name])
     return members
+
+
+def _json_members(payload: bytes) -> dict[str, object]:
+    try:
+        value = read_leniently(payload)
+    except RecursionError:
+        value = read_leniently(without_inner_containers(payload))
+    return value if isinstance(value, dict) else {}
 
 
 def encode_event(event: msgspec.Struct, binary: bool) -> bytes:
