@@ -1,0 +1,156 @@
+from collections.abc import Callable
+
+import pytest
+
+from service.brokers.broker import Origin
+from service.rooms.answers import Answer, Lane
+from tests.rooms.surroundings import EPOCH, Ear, Surroundings, message
+
+
+class Commands:
+    """A lane whose commands finish when the test says so."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.running: dict[str, Answer] = {}
+
+    def add(self, name: str, *, is_pipelined: bool) -> None:
+        self.lane.add(lambda answer: self.running.__setitem__(name, answer), is_pipelined=is_pipelined)
+
+    def finish(self, name: str) -> None:
+        self.running.pop(name).give(b"\x81" + bytes([len(name) + 2]) + f'"{name}"'.encode())
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+@pytest.fixture
+def emptied() -> list[bool]:
+    return []
+
+
+@pytest.fixture
+def commands(ear: Ear, emptied: list[bool]) -> Commands:
+    return Commands(Lane(ear, lambda: emptied.append(True)))
+
+
+def test_publishes_run_together_and_answer_in_their_order(ear: Ear, commands: Commands) -> None:
+    for name in ("one", "two", "three"):
+        commands.add(name, is_pipelined=True)
+    assert set(commands.running) == {"one", "two", "three"}
+    commands.finish("three")
+    commands.finish("one")
+    assert ear.events == ["one"]
+    commands.finish("two")
+    assert ear.events == ["one", "two", "three"]
+
+
+def test_other_commands_wait_for_what_came_before_and_hold_up_what_comes_after(
+    ear: Ear, commands: Commands, emptied: list[bool]
+) -> None:
+    commands.add("publish", is_pipelined=True)
+    commands.add("leave", is_pipelined=False)
+    commands.add("again", is_pipelined=True)
+    assert set(commands.running) == {"publish"}
+    commands.finish("publish")
+    assert set(commands.running) == {"leave"}
+    commands.finish("leave")
+    assert set(commands.running) == {"again"}
+    commands.finish("again")
+    assert ear.events == ["publish", "leave", "again"]
+    assert emptied
+
+
+def test_an_error_keeps_its_place_behind_commands_that_run(ear: Ear, commands: Commands) -> None:
+    commands.add("publish", is_pipelined=True)
+    commands.lane.refuse(b'\x81\x07"error"')
+    assert ear.events == []
+    commands.finish("publish")
+    assert ear.events == ["publish", "error"]
+
+
+def test_an_answer_given_twice_counts_once(ear: Ear, commands: Commands) -> None:
+    commands.add("publish", is_pipelined=True)
+    answer = commands.running["publish"]
+    commands.finish("publish")
+    answer.give(b'\x81\x07"other"')
+    assert ear.events == ["publish"]
+
+
+def publish(around: Surroundings, reference: int) -> Answer:
+    """A publish of alice with an id, under way."""
+    started: list[Answer] = []
+    make: Callable[[str | None], bytes] = lambda position: (  # noqa: E731 - short, and used once
+        b"\x81" + bytes([len(f'{{"type":"published","position":"{position}"}}')])
+        + f'{{"type":"published","position":"{position}"}}'.encode()
+    )  # fmt: skip
+
+    def begin(answer: Answer) -> None:
+        answer.reference, answer.published = reference, make
+        started.append(answer)
+
+    around.connections["alice"].lane("chat").add(begin, is_pipelined=True)
+    return started[0]
+
+
+def mine(offset: int, reference: int, *, echo: bool = False) -> tuple[int, str, Origin]:
+    return offset, EPOCH, Origin("alice", reference, echo)
+
+
+def test_published_stands_in_the_place_of_ones_own_message() -> None:
+    around = Surroundings()
+    alice, bob = around.join("alice"), around.join("bob")
+    publish(around, 7)
+    around.arrive(message(1), message(*mine(2, 7)), message(3))
+    assert [event.get("position") or event["offset"] for event in alice.events] == [1, f"{EPOCH}:2", 3]
+    assert bob.offsets == [1, 2, 3]
+
+
+def test_with_echo_the_message_comes_right_before_published() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    publish(around, 7)
+    around.arrive(message(*mine(1, 7, echo=True)), message(2))
+    assert [event["type"] for event in alice.events] == ["message", "published", "message"]
+
+
+def test_own_messages_without_id_and_echo_are_unheard() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    around.arrive(message(*mine(1, 0)), message(2), message(*mine(3, 0, echo=True)))
+    assert alice.offsets == [2, 3]
+
+
+def test_an_own_message_waits_for_the_answers_of_earlier_commands_and_everything_behind_it_too() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    first = publish(around, 1)  # a duplicate, say: its answer comes from Redis, on another socket
+    publish(around, 2)
+    around.arrive(message(1), message(*mine(2, 2)), message(3))
+    around.arrive(message(4))
+    assert alice.offsets == [1]
+    first.give(b'\x81\x14{"type":"duplicate"}')
+    around.arrive(message(5))
+    assert [event.get("offset", event["type"]) for event in alice.events] == [1, "duplicate", "published", 3, 4, 5]
+
+
+def test_a_publish_that_a_gap_swallowed_is_answered_all_the_same() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    answer = publish(around, 1)
+    answer.offset, answer.position = 2, f"{EPOCH}:2"
+    from service.protocol.identifiers import Position
+
+    around.room.skip_to(Position(EPOCH, 5), "expired")
+    around.fanout.run()
+    assert {event["type"] for event in alice.events} == {"gap", "published"}
+
+
+def test_a_publish_of_unknown_outcome_shows_as_a_message_when_it_comes_around_after_all() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    publish(around, 1).give(b'\x81\x10{"type":"error"}')
+    around.arrive(message(*mine(1, 1)))
+    assert [event["type"] for event in alice.events] == ["error", "message"]

@@ -1,0 +1,170 @@
+"""Recovery against a history of our own: plain lists, one read a page."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from service.brokers.broker import Broker, Envelope, History, Origin, RoomAddress, RoomHead
+from service.protocol.identifiers import Position
+from service.rooms import recovery
+from service.rooms.connection import Connection
+from service.rooms.membership import Membership
+from tests.rooms.surroundings import EPOCH, Ear, Surroundings, message
+
+pytestmark = pytest.mark.anyio
+
+
+class KeptHistory:
+    """The one call of the broker that recovery makes."""
+
+    def __init__(self, messages: Sequence[Envelope], page: int = 3, epoch: str = EPOCH) -> None:
+        self.messages = list(messages)
+        self.page = page
+        self.epoch = epoch
+        self.cut_offset = 0
+        self.reads = 0
+
+    async def read_history(
+        self, address: RoomAddress, *, after: int, before: int | None, limit: int, newest: bool, max_bytes: int
+    ) -> History:
+        self.reads += 1
+        kept = [envelope for envelope in self.messages if envelope.offset > after][: self.page]
+        head = self.messages[-1].offset if self.messages else 0
+        first = self.messages[0].offset if self.messages else head + 1
+        return History(Position(self.epoch, head), first, self.cut_offset, kept, kept[-1:] != self.messages[-1:])
+
+
+class Returning:
+    """A connection that joins again with `since`, as `ConnectionManager.join_room` does it."""
+
+    def __init__(self, around: Surroundings, history: KeptHistory, head: int) -> None:
+        self.ear = Ear()
+        self.around = around
+        self.history = cast(Broker, history)
+        connection = Connection(self.ear, _entry("back"), max_held_bytes=100_000)
+        around.connections["back"] = connection
+        self.member = connection.rooms["chat"] = Membership(connection, around.room)
+        self.member.is_recovering = True
+        around.room.claims += 1
+        around.room.enter(self.member, RoomHead(Position(EPOCH, head), 1, 1))
+
+    async def begin(self, since: str) -> recovery.Recovery:
+        epoch, _, offset = since.partition(":")
+        return await recovery.begin(self.history, self.member, Position(epoch, int(offset)))
+
+    async def feed(self, since: str) -> "asyncio.Task[None]":
+        found = await self.begin(since)
+        assert found.page is not None
+        offset = int(since.partition(":")[2])
+        task = asyncio.create_task(recovery.feed(self.history, self.member, offset, found.page))
+        await self.turn()
+        return task
+
+    async def turn(self) -> None:
+        """Let the feed go on until it waits for the socket or is done."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def drain(self) -> None:
+        """The socket has taken what waited."""
+        assert self.ear.drained is not None
+        drained, self.ear.drained = self.ear.drained, None
+        drained()
+        await self.turn()
+
+
+def _entry(name: str) -> Any:
+    from service.brokers.broker import ConnectionEntry
+
+    return ConnectionEntry(name, name, "n", 0, "")
+
+
+def kept(first: int, last: int) -> list[Envelope]:
+    return [message(offset) for offset in range(first, last + 1)]
+
+
+async def test_since_the_head_is_recovered_even_if_nothing_is_kept() -> None:
+    back = Returning(Surroundings(), KeptHistory([]), head=7)
+    assert await back.begin(f"{EPOCH}:7") == recovery.Recovery(None, None)
+
+
+async def test_missed_messages_come_page_by_page_as_the_socket_drains() -> None:
+    back = Returning(Surroundings(), KeptHistory(kept(1, 8)), head=8)
+    task = await back.feed(f"{EPOCH}:2")
+    assert back.ear.offsets == [3, 4, 5]
+    await back.drain()
+    assert back.ear.offsets == [3, 4, 5, 6, 7, 8]
+    await task
+    assert back.around.room.is_live(back.member)
+
+
+async def test_live_messages_during_a_recovery_come_once_and_behind_it() -> None:
+    around = Surroundings()
+    history = KeptHistory(kept(1, 5))
+    back = Returning(around, history, head=5)
+    task = await back.feed(f"{EPOCH}:1")
+    history.messages.append(message(6))
+    around.arrive(message(6))
+    assert back.ear.offsets == [2, 3, 4]
+    await back.drain()
+    await task
+    around.arrive(message(7))
+    assert back.ear.offsets == [2, 3, 4, 5, 6, 7]
+
+
+async def test_own_messages_are_recovered_as_messages() -> None:
+    history = KeptHistory([message(1), message(2, origin=Origin("back", 3))])
+    back = Returning(Surroundings(), history, head=2)
+    await (await back.feed(f"{EPOCH}:0"))
+    assert back.ear.offsets == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("since", "first", "cut_offset", "reason"),
+    [
+        (f"{EPOCH}:2", 4, 0, "expired"),
+        (f"{EPOCH}:2", 4, 3, "limit"),
+        ("older:2", 1, 0, "epoch"),
+        (f"{EPOCH}:99", 1, 0, "epoch"),
+    ],
+)
+async def test_what_cannot_be_promised_is_refused_whole(since: str, first: int, cut_offset: int, reason: str) -> None:
+    history = KeptHistory(kept(first, 8))
+    history.cut_offset = cut_offset
+    found = await Returning(Surroundings(), history, head=8).begin(since)
+    assert found.page is None
+    assert found.gap is not None
+    assert (found.gap.from_, found.gap.to, found.gap.reason) == (since, f"{EPOCH}:8", reason)
+
+
+async def test_a_room_that_keeps_nothing_recovers_nothing() -> None:
+    around = Surroundings()
+    around.room.is_stored = False
+    found = await Returning(around, KeptHistory([]), head=8).begin(f"{EPOCH}:2")
+    assert found.gap is not None
+    assert (found.gap.to, found.gap.reason) == (None, "unstored")
+
+
+async def test_a_history_trimmed_after_joined_closes_with_4450_and_sends_nothing_out_of_order() -> None:
+    history = KeptHistory(kept(1, 9))
+    back = Returning(Surroundings(), history, head=9)
+    task = await back.feed(f"{EPOCH}:0")
+    del history.messages[:5]
+    await back.drain()
+    await task
+    assert back.ear.offsets == [1, 2, 3]
+    assert back.ear.closed is not None
+    assert back.ear.closed[0] == 4450
+
+
+async def test_an_epoch_that_ends_during_a_recovery_closes_with_4450() -> None:
+    around = Surroundings()
+    back = Returning(around, KeptHistory(kept(1, 9)), head=9)
+    task = await back.feed(f"{EPOCH}:0")
+    around.room.receive_epoch(Position("e2", 0))
+    await back.drain()
+    await task
+    assert back.ear.closed is not None
+    assert back.ear.closed[0] == 4450

@@ -1,0 +1,132 @@
+import pytest
+
+from service.brokers.broker import History, Origin
+from service.protocol.identifiers import Position
+from service.rooms.fanout import SENDS_PER_TURN
+from tests.rooms.surroundings import EPOCH, Surroundings, message, no_delivery_left
+
+
+@pytest.fixture
+def around() -> Surroundings:
+    return Surroundings()
+
+
+def gaps(ear_events: list[dict[str, object]]) -> list[tuple[object, object, object]]:
+    return [(event["from"], event["to"], event["reason"]) for event in ear_events if event["type"] == "gap"]
+
+
+def test_messages_are_handed_on_in_order_once_each(around: Surroundings) -> None:
+    alice = around.join("alice")
+    around.arrive(message(1), message(2))
+    around.arrive(message(2), message(3))
+    assert alice.offsets == [1, 2, 3]
+    assert no_delivery_left(around.room)
+
+
+def test_a_jump_waits_for_a_repair_and_nothing_later_passes_it(around: Surroundings) -> None:
+    alice = around.join("alice")
+    around.arrive(message(1), message(3), message(4))
+    assert alice.offsets == [1]
+    assert around.repairs == [around.room]
+    around.room.take_history(History(Position(EPOCH, 4), 1, 0, [message(2), message(3)], False), keeps_history=True)
+    around.room.settle()
+    around.fanout.run()
+    assert alice.offsets == [1, 2, 3, 4]
+    assert gaps(alice.events) == []
+
+
+def test_what_history_has_no_more_is_told_as_a_gap_with_exact_bounds(around: Surroundings) -> None:
+    alice = around.join("alice")
+    around.arrive(message(1), message(9))
+    around.room.take_history(History(Position(EPOCH, 9), 6, 0, [message(o) for o in (6, 7, 8, 9)], False), True)
+    around.room.settle()
+    around.fanout.run()
+    assert gaps(alice.events) == [(f"{EPOCH}:1", f"{EPOCH}:5", "expired")]
+    assert alice.offsets == [1, 6, 7, 8, 9]
+
+
+def test_history_cut_for_the_tenants_budget_is_a_gap_of_reason_limit(around: Surroundings) -> None:
+    alice = around.join("alice")
+    around.arrive(message(1), message(9))
+    around.room.take_history(History(Position(EPOCH, 9), 10, 9, [], False), True)
+    around.fanout.run()
+    assert gaps(alice.events) == [(f"{EPOCH}:1", f"{EPOCH}:9", "limit")]
+
+
+def test_a_room_that_keeps_nothing_tells_its_loss_without_positions(around: Surroundings) -> None:
+    alice = around.join("alice")
+    around.arrive(message(1, stored=False), message(5, stored=False))
+    around.room.take_history(History(Position(EPOCH, 5), 6, 0, [], False), keeps_history=False)
+    around.room.settle()
+    around.arrive(message(6, stored=False))
+    assert gaps(alice.events) == [(None, None, "unstored")]
+    assert len([event for event in alice.events if event["type"] == "message"]) == 2
+
+
+def test_another_epoch_is_told_once_and_the_old_one_never_comes_back(around: Surroundings) -> None:
+    alice = around.join("alice")
+    around.arrive(message(1), message(2))
+    around.arrive(message(1, "e2"), message(3), message(2, "e2"))
+    assert gaps(alice.events) == [(f"{EPOCH}:2", "e2:0", "epoch")]
+    assert alice.offsets == [1, 2, 1, 2]
+    assert around.room.epoch == "e2"
+
+
+def test_who_joined_ahead_of_this_node_gets_only_what_lies_behind_its_head(around: Surroundings) -> None:
+    alice = around.join("alice")
+    around.arrive(message(1))
+    bob = around.join("bob", head=3)
+    assert around.room.expected_offset == 3
+    around.arrive(message(2), message(3), message(4))
+    around.arrive(message(5))
+    assert alice.offsets == [1, 2, 3, 4, 5]
+    assert bob.offsets == [4, 5]
+
+
+def test_who_joined_behind_this_node_stands_where_the_node_stands(around: Surroundings) -> None:
+    around.join("alice")
+    around.arrive(message(1), message(2))
+    bob = around.join("bob", head=1)
+    assert around.member("bob").joined_offset == 2
+    around.arrive(message(3))
+    assert bob.offsets == [3]
+
+
+def test_excluded_connections_get_everything_else(around: Surroundings) -> None:
+    alice, bob = around.join("alice"), around.join("bob")
+    around.arrive(message(1, origin=Origin(exclude=("bob",))), message(2))
+    assert alice.offsets == [1, 2]
+    assert bob.offsets == [2]
+
+
+def test_a_fan_out_is_cut_into_slices_and_who_left_meanwhile_gets_no_more(around: Surroundings) -> None:
+    ears = [around.join(f"c{number}") for number in range(SENDS_PER_TURN * 2)]
+    around.arrive(message(1))
+    assert sum(ear.offsets == [1] for ear in ears) == SENDS_PER_TURN
+    leaver = around.member(f"c{SENDS_PER_TURN * 2 - 1}")
+    del leaver.connection.rooms["chat"]
+    around.room.remove(leaver)
+    around.fanout.run()
+    assert [ear.offsets for ear in ears] == [[1]] * (SENDS_PER_TURN * 2 - 1) + [[]]
+    assert no_delivery_left(around.room)
+
+
+def test_messages_behind_a_sliced_fan_out_keep_their_order(around: Surroundings) -> None:
+    ears = [around.join(f"c{number}") for number in range(SENDS_PER_TURN + 10)]
+    around.arrive(message(1))
+    around.arrive(message(2), message(3))
+    around.fanout.run()
+    around.fanout.run()
+    assert all(ear.offsets == [1, 2, 3] for ear in ears)
+
+
+def test_binary_subscribers_get_the_same_message_in_messagepack(around: Surroundings) -> None:
+    import msgspec
+
+    alice = around.join("alice", binary=True)
+    around.arrive(message(1, text="hello"))
+    [frame] = alice.frames
+    assert frame[0] == 0x82
+    assert msgspec.msgpack.decode(frame[2:]) == {
+        "type": "message", "room": "chat", "data": "hello", "from": None, "offset": 1, "time_ms": 1001,
+    }  # fmt: skip
