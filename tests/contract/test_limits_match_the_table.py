@@ -4,6 +4,7 @@ import re
 
 import msgspec
 
+from service.settings import Settings
 from service.tenants.limits import Limits
 from tests.contract.tables import Row, number, quoted, table
 
@@ -27,6 +28,12 @@ def test_each_limit_has_the_default_of_the_table() -> None:
         said = re.sub(r"\(.*", "", row["default"]).split("; ")
         for name, default in zip(names(row), said, strict=False):
             assert defaults[name] == number(default)
+
+
+def test_the_limit_of_the_node_has_the_default_of_the_table() -> None:
+    (row,) = (row for row in ROWS if names(row) == [OF_THE_NODE])
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    assert defaults[OF_THE_NODE] == number(row["default"])
 
 
 def test_a_frame_may_be_as_much_larger_than_a_message_as_the_table_says() -> None:

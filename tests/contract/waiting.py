@@ -8,7 +8,6 @@ PRESENCE = "presence: members, set_state, watch, state"
 
 WAITING: dict[str, str] = {
     "error:schema": ROOM_TYPES,
-    "error:conflict": MANAGEMENT,
     "limit:max_state_bytes": PRESENCE,
     "limit:max_history_messages": ROOM_TYPES,
     "limit:max_history_seconds": ROOM_TYPES,
