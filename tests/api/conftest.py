@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,8 +25,9 @@ T = TypeVar("T")
 UNHURRIED = Limits(api_requests_per_second=None, publishes_per_second=None, commands_per_second=None)
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """`roomcast serve` with an embedded Valkey and a database of its own."""
     # Not below tmp_path: a failing test's long name would make the paths of sockets too long.
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
@@ -34,12 +36,18 @@ def server() -> Iterator[Server]:
             command = [sys.executable, "-m", "service", "serve", "--port", "0"]
             process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
             try:
-                yield Server(_address(process, log.name), data_dir, Path(log.name))
+                yield Server(_address(process, log.name), data_dir, Path(log.name), process.pid)
             finally:
                 process.terminate()
                 process.wait(20)
                 assert process.stdout is not None
                 process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with running_server() as running:
+        yield running
 
 
 def _address(process: "subprocess.Popen[str]", log: str) -> str:

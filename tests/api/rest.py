@@ -21,6 +21,7 @@ class Server(NamedTuple):
     address: str
     data_dir: Path
     log: Path
+    pid: int
 
 
 class Tenant(NamedTuple):
