@@ -6,6 +6,9 @@ settings.register_profile("roomcast", deadline=None, suppress_health_check=[Heal
 settings.load_profile("roomcast")
 
 
+pytest_plugins = ["tests.support.fixtures"]
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

@@ -1,0 +1,111 @@
+"""Nodes as real processes, on one Redis and one database, that can be killed, frozen and started again."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from service.settings import Settings, write_settings
+
+
+class LiveNode:
+    """One node: `python -m service.server`, as the supervisor starts it. It has the same port after each start."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self._environment = {**os.environ, **write_settings(settings), "ROOMCAST_LOG_FORMAT": "json"}
+        self.log = log
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = 0
+
+    @property
+    def address(self) -> str:
+        """As http://127.0.0.1:8000."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> "LiveNode":
+        """Start the process; `wait` until it serves."""
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=2048)
+        self.port = listener.getsockname()[1]
+        self._ready, ready_in_child = os.pipe()
+        descriptors = (ready_in_child, listener.fileno())
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "service.server", "0", *map(str, descriptors)],
+                pass_fds=descriptors,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        listener.close()
+        os.close(ready_in_child)
+        return self
+
+    def wait(self) -> "LiveNode":
+        """Back when it serves."""
+        byte = os.read(self._ready, 1)
+        os.close(self._ready)
+        assert byte == b"\x01", self.log.read_text()[-4000:]
+        return self
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """SIGTERM; `ended` waits for the end."""
+        self._signal(signal.SIGTERM)
+
+    def ended(self) -> int:
+        """The exit code, once it has ended."""
+        assert self._process is not None
+        code = self._process.wait(20)
+        self._process = None
+        return code
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End in good order, if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.terminate()
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._process = None
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    async def becomes(self, status: int, within_seconds: float = 10) -> None:
+        """Wait until /health/ready answers `status`."""
+        deadline = time.monotonic() + within_seconds
+        seen: object = None
+        async with httpx.AsyncClient() as client:
+            while time.monotonic() < deadline:
+                try:
+                    seen = (await client.get(f"{self.address}/health/ready", timeout=2)).status_code
+                except httpx.HTTPError as error:
+                    seen = error
+                if seen == status:
+                    return
+                await asyncio.sleep(0.02)
+        raise AssertionError(f"/health/ready answers {seen!r}, not {status}")
