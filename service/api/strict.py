@@ -167,6 +167,8 @@ def _raws(value: Any, path: str) -> Iterator[tuple[str, msgspec.Raw]]:
 
 def check_address(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """A guard: no part of the path is empty or hides a slash, no parameter of the query is unknown or there twice."""
+    if connection.scope["method"] == "OPTIONS":
+        return  # it does nothing, and is asked with the query of another method
     raw_path = connection.scope["raw_path"].partition(b"?")[0]
     # The router merges `//`, drops a last `/` and sees `%2F` as `/`: each would find another resource than was meant.
     if b"//" in raw_path or raw_path.endswith(b"/") or b"%2f" in raw_path.lower():

@@ -159,7 +159,7 @@ def check_msgpack_nesting(payload: bytes) -> None:
 def _invalid(payload: bytes, binary: bool, sentence: str) -> RoomcastError:
     said = _VALIDATION_MESSAGE.fullmatch(sentence)
     message, path = (said[1], said[2] or "$") if said else ("does not fit its type", "$")
-    if message.startswith("Invalid value"):  # msgspec repeats the value
+    if message.startswith(("Invalid value", "Invalid enum value")):  # msgspec repeats the value
         if path == "$.type" and _members(payload, binary).get("type") not in _TAGS:
             return UnknownCommand()
         return Invalid("not one of the values that are allowed", path)

@@ -54,7 +54,9 @@ def test_a_token_lives_an_hour_unless_asked_otherwise(rest: Rest) -> None:
     ],
 )
 def test_a_token_that_would_not_verify_is_never_signed(rest: Rest, fields: dict[str, Any], path: str) -> None:
-    assert str(rest.refused("invalid", "POST", "/v1/tokens", fields).path).startswith(path)
+    problem = rest.refused("invalid", "POST", "/v1/tokens", fields)
+    assert str(problem.path).startswith(path)
+    assert "fly" not in problem.detail
 
 
 @pytest.mark.provokes("error:conflict")
