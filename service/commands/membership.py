@@ -22,6 +22,7 @@ async def join(session: Session, command: Join, answer: Answer) -> None:
 
     since = None if command.since is UNSET else parse_position(command.since)
     await session.manager.join_room(session, command.room, since, joined)
+    session.leave_forbidden_rooms()  # a token that came during the join may allow less
 
 
 async def join_claimed(session: Session, room: str, answer: Answer) -> None:
@@ -31,6 +32,7 @@ async def join_claimed(session: Session, room: str, answer: Answer) -> None:
         answer.give(event_frame(event, session.subscriber.binary))
 
     await session.manager.join_room(session, room, None, joined)
+    session.leave_forbidden_rooms()
 
 
 async def leave(session: Session, command: Leave, _answer: Answer) -> Left:

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from service.brokers.broker import ConnectionEntry
 from service.protocol.codec import error_event, event_frame
 from service.protocol.errors import BAD_COMMAND_CODES, CloseCode, Internal, RoomcastError
-from service.protocol.events import Expiring, Reply, Sender
+from service.protocol.events import Expiring, Left, Reply, Sender
 from service.protocol.identifiers import CommandId
 from service.rooms.answers import Answer
 from service.rooms.connection import Connection
@@ -144,6 +144,12 @@ class Session(Connection):
             self._alarm = self._clockwork.after(left_seconds - EXPIRING_SECONDS, self._tell_expiry)
         else:
             self._tell_expiry()
+
+    def leave_forbidden_rooms(self) -> None:
+        """Out of every room that the token in force does not allow to join."""
+        for room in [name for name in self.rooms if not self.grant.allows(name, "join")]:
+            self.send_event(Left(room=room, reason="rights"))
+            self.manager.expel(self, room)
 
     def seconds_left(self) -> float:
         """Until the token ends."""

@@ -145,6 +145,14 @@ class ConnectionManager:
         await self.broker.leave(member.room.address, connection.id)
         return True
 
+    def expel(self, connection: Connection, room_id: str) -> None:
+        """End a membership that is no longer allowed, at once; in the cluster as soon as Redis takes it."""
+        member = connection.rooms.get(room_id)
+        if member is not None:
+            self._forget(member)
+            self._note_rooms(connection)
+            self.broker.left(member.room.address, connection.id)
+
     def _forget(self, member: Membership) -> None:
         del member.connection.rooms[member.room.name]
         member.room.remove(member)

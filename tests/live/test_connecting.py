@@ -195,3 +195,4 @@ async def test_a_refused_browser_gets_its_closing_in_its_subprotocol(node: LiveN
     assert browser.selected == (MSGPACK if binary else JSON)
     closing = await browser.expects(Closing, code=4401, reconnect=True)
     assert closing.reason
+    await browser.is_closed_with(4401)
