@@ -19,6 +19,10 @@ from service.telemetry import counters
 
 # Sends in one loop turn. One costs 5-6 us with its write (STACK.md), so a turn of fan-out stays below 2 ms.
 SENDS_PER_TURN = 256
+# What one more send would cost in time, in bytes: a turn hands on 1 MiB at the most.
+BYTES_OF_A_SEND = 4096
+# A delivery that waits takes more messages up to this size; beyond it a write gains nothing.
+JOINED_BYTES = 32 * 1024
 # Sends of one tenant before the next one's turn, while others wait.
 SENDS_PER_TENANT = 64
 
@@ -103,16 +107,29 @@ class Item(NamedTuple):
 
 
 class Delivery:
-    """What one room has for its subscribers; `subscribers` get all of it, each of `takers` what applies."""
+    """What one room has for its subscribers; `subscribers` get all of it, each of `takers` what applies.
 
-    __slots__ = ("items", "next", "skipped", "subscribers", "takers")
+    shape: the room's at the time (see `Room`): while it is the same and nothing was sent, more may be added.
+    """
 
-    def __init__(self, items: Sequence[Item], subscribers: list[Subscriber], takers: list[Taker]) -> None:
+    __slots__ = ("_size_bytes", "items", "next", "shape", "skipped", "subscribers", "takers")
+
+    def __init__(self, items: list[Item], subscribers: list[Subscriber], takers: list[Taker], shape: int) -> None:
         self.items = items
         self.subscribers = subscribers
         self.takers = takers
+        self.shape = shape
         self.skipped: set[Subscriber] | None = None
         self.next = 0
+        self._size_bytes = sum(len(item.ready.text) for item in items)
+
+    def add(self, items: list[Item], takers: list[Taker], shape: int) -> bool:
+        """Add items for the same subscribers, so that they leave in the same write; False if that can't be."""
+        if self.shape != shape or self.next or self._size_bytes > JOINED_BYTES or self.takers != takers:
+            return False
+        self.items.extend(items)
+        self._size_bytes += sum(len(item.ready.text) for item in items)
+        return True
 
     def withdraw(self, subscriber: Subscriber, taker: Taker | None = None) -> None:
         """The subscriber gets no more of this; `taker`, if it still waits for its place, instead of it."""
@@ -122,13 +139,15 @@ class Delivery:
         if taker is not None and subscriber in self.subscribers[self.next :]:
             self.takers.append(taker)
 
-    def send_slice(self, most: int) -> int:
-        """Send to at most `most` subscribers; returns how many there were."""
+    def send_slice(self, budget: int) -> int:
+        """Send to as many subscribers as the budget allows, at least one; returns what it cost, in sends."""
         if self.takers:
             takers, self.takers = self.takers, []
             for taker in takers:
                 taker.take(self.items)
-        first, self.next = self.next, min(self.next + most, len(self.subscribers))
+        cost = 1 + self._size_bytes // BYTES_OF_A_SEND
+        first = self.next
+        self.next = min(first + max(1, budget // cost), len(self.subscribers))
         text = self._joined(False)
         binary: bytes | None = None
         skipped = self.skipped
@@ -143,7 +162,7 @@ class Delivery:
                 subscriber.send(text)
         sent = self.next - first
         counters.messages_fanned_out += sent * len(self.items)
-        return sent
+        return max(1, sent * cost)
 
     @property
     def is_sent(self) -> bool:
@@ -216,7 +235,7 @@ class Fanout:
         served = 0
         while queue.deliveries and served < most:
             delivery, sent = queue.deliveries[0]
-            served += max(1, delivery.send_slice(most - served))
+            served += delivery.send_slice(most - served)
             if delivery.is_sent:
                 queue.deliveries.popleft()
                 sent(delivery)

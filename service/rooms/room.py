@@ -17,6 +17,9 @@ from service.rooms.fanout import Delivery, DeliveryQueue, Fanout, Item, Ready, S
 from service.rooms.membership import Membership
 from service.telemetry import counters
 
+# The shape of a delivery to which nothing is added.
+NO_SHAPE = -1
+
 GapReason = Literal["expired", "epoch", "limit", "slow", "unstored"]
 
 
@@ -50,7 +53,7 @@ class Room:
     """
 
     __slots__ = (
-        "_attendant", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs", "epoch",
+        "_attendant", "_shape", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs", "epoch",
         "expected_offset", "is_open", "is_repairing", "is_stored", "is_subscribed", "live", "members_everywhere",
         "name", "offset", "opening", "prefix",
     )  # fmt: skip
@@ -63,6 +66,8 @@ class Room:
         # Who is here: `live` members simply get every delivery, those `aside` take what applies.
         self.live: dict[Subscriber, Membership] = {}
         self.aside: dict[Membership, None] | None = None
+        # Rises with every change of `live`: deliveries of one shape have the same subscribers.
+        self._shape = 0
         self.claims = 0
         self.members_everywhere = 0
         self.is_open = False
@@ -97,7 +102,7 @@ class Room:
             for subscriber, member in self.live.items()
             if origin.echo or member.connection.id != origin.connection
         ]
-        self._deliver([Item(ready, None)], subscribers, [])
+        self._queue(Delivery([Item(ready, None)], subscribers, [], NO_SHAPE))
 
     def receive_epoch(self, head: Position) -> None:
         """The epoch ended: where the new one stands is where live goes on."""
@@ -154,7 +159,7 @@ class Room:
         gap = Gap(room=self.name, from_=lost_from, to=lost_to, reason=reason)
         counters.gaps += 1
         self.offset = head.offset
-        self._deliver([Item(Ready(encode_event(gap, False)), None)], list(self.live), list(self.aside or ()))
+        self._deliver([Item(Ready(encode_event(gap, False)), None)])
         self._pass_answers(head.offset)
 
     def take_history(self, history: History, keeps_history: bool) -> None:
@@ -216,11 +221,13 @@ class Room:
             del self.aside[member]
             self.aside = self.aside or None
             self.live[member.connection.subscriber] = member
+            self._shape += 1
 
     def stand_aside(self, member: Membership) -> None:
         """A member takes deliveries by itself from now on, those included that are still being sent."""
         subscriber = member.connection.subscriber
         if self.live.pop(subscriber, None) is not None:
+            self._shape += 1
             for delivery in self.deliveries:
                 delivery.withdraw(subscriber, member)
         if self.aside is None:
@@ -232,6 +239,7 @@ class Room:
         subscriber = member.connection.subscriber
         if self.live.get(subscriber) is member:
             del self.live[subscriber]
+            self._shape += 1
         if self.aside is not None:
             self.aside.pop(member, None)
             self.aside = self.aside or None
@@ -263,17 +271,21 @@ class Room:
         if self.offset >= self.expected_offset:
             self.expected_offset = 0
         items = [Item(Ready(message_payload(self.prefix, message)), message) for message in messages]
-        takers: list[Taker] = list(self.aside) if self.aside else []
-        subscribers = list(self.live)
-        for member in self._attendant.concerned(self, messages):
-            takers.append(member)
-            subscribers.remove(member.connection.subscriber)
-        self._deliver(items, subscribers, takers)
+        self._deliver(items, self._attendant.concerned(self, messages))
         for member in list(self.aside or ()):
             self.promote(member)
 
-    def _deliver(self, items: Sequence[Item], subscribers: list[Subscriber], takers: list[Taker]) -> None:
-        delivery = Delivery(items, subscribers, takers)
+    def _deliver(self, items: list[Item], concerned: Sequence[Membership] = ()) -> None:
+        """Queue items for everybody here; those `concerned`, and those aside, take what applies by themselves."""
+        takers: list[Taker] = [*(self.aside or ()), *concerned]
+        if self.deliveries and self.deliveries[-1].add(items, takers, self._shape):
+            return
+        subscribers = list(self.live)
+        for member in concerned:
+            subscribers.remove(member.connection.subscriber)
+        self._queue(Delivery(items, subscribers, takers, self._shape))
+
+    def _queue(self, delivery: Delivery) -> None:
         self.deliveries.append(delivery)
         self._attendant.fanout.add(self._attendant.deliveries, delivery, self.deliveries.remove)
 
