@@ -8,7 +8,7 @@ the transport to the socket which the handler prepared with `take_over`; of itse
 import asyncio
 import logging
 from collections.abc import Callable, MutableMapping
-from enum import Enum
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -24,8 +24,6 @@ from service.transports.refusal import refuse
 
 log = logging.getLogger(__name__)
 
-HEAD_TIMEOUT_SECONDS: Final = 5.0
-BODY_TIMEOUT_SECONDS: Final = 30.0
 MAX_HEADERS: Final = 100
 MAX_LINE_BYTES: Final = 8_192
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -156,15 +154,18 @@ class _TooMuch(Exception):
 
 
 class _Stage(Enum):
-    """What of a request is awaited, and for how many seconds at most."""
+    """What of a request is awaited."""
 
-    HEAD = HEAD_TIMEOUT_SECONDS
-    BODY = BODY_TIMEOUT_SECONDS
-    NOTHING = 0.0
+    HEAD = auto()
+    BODY = auto()
+    NOTHING = auto()
 
 
 class GuardedHttpProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with bounds: 5 s for a head, 30 s for a body, and the sizes above, each answered."""
+
+    head_timeout_seconds = 5.0
+    body_timeout_seconds = 30.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -258,7 +259,9 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self._timer = None
         self._watched = self._stage
         if self._stage is not _Stage.NOTHING:
-            self._timer = self.loop.call_later(self._stage.value, self._timed_out)
+            is_head = self._stage is _Stage.HEAD
+            seconds = self.head_timeout_seconds if is_head else self.body_timeout_seconds
+            self._timer = self.loop.call_later(seconds, self._timed_out)
 
     def _timed_out(self) -> None:
         if self._unfinished_bytes or self._stage is _Stage.BODY:

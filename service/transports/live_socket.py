@@ -139,7 +139,8 @@ class LiveSocket(Outbox, asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection without a close frame; `connection_lost` follows in a later loop turn."""
         self.accepts = False
-        self.transport.abort()
+        if self._state is not State.LOST:
+            self.transport.abort()
 
     def shutdown(self) -> None:
         """The server's call when it ends: close with 1012."""

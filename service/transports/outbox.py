@@ -59,7 +59,9 @@ class Outbox:
     """
 
     __slots__ = (
+        "_allowed_bytes",
         "_drained",
+        "_has_overflowed",
         "_is_dirty",
         "_is_paused",
         "_max_waiting_bytes",
@@ -79,6 +81,8 @@ class Outbox:
         # None, one frame, or a list: an idle socket has no list, and most turns have one frame for a socket.
         self._waiting: bytes | list[bytes] | None = None
         self._waiting_bytes = 0
+        self._allowed_bytes = max_waiting_bytes  # here; less while the transport is full
+        self._has_overflowed = False
         self._is_dirty = False
         self._is_paused = False
         self._drained: Callable[[], None] | None = None
@@ -94,13 +98,14 @@ class Outbox:
             if not self._is_dirty:
                 self._is_dirty = True
                 self.turn.add(self)
-        elif type(waiting) is list:
+        elif isinstance(waiting, list):
             waiting.append(frame)
         else:
-            self._waiting = [waiting, frame]  # type: ignore[list-item]  # mypy does not narrow by type() is list
+            self._waiting = [waiting, frame]
         self._waiting_bytes = total = self._waiting_bytes + len(frame)
-        if total > self._max_waiting_bytes:
-            self.accepts = False
+        if total > self._allowed_bytes:
+            # From here frames are lost, so the end is certain, even if the transport resumes before the flush.
+            self.accepts, self._has_overflowed = False, True
             self._schedule_flush()
 
     @property
@@ -118,14 +123,14 @@ class Outbox:
     def flush(self) -> None:
         """The turn's call: write what waits, unless the transport has had enough."""
         self._is_dirty = False
-        if not self._is_paused and self._waiting_bytes <= self._max_waiting_bytes:
-            self._write_waiting()
-        if self._waiting_bytes + self.transport.get_write_buffer_size() > self._max_waiting_bytes:
+        if self._has_overflowed:
             self.discard_waiting()
             self.outbox_overflowed()
-        elif not self._is_paused and self._drained is not None:
-            drained, self._drained = self._drained, None
-            drained()
+        elif not self._is_paused:
+            self._write_waiting()
+            if self._drained is not None and not self._is_paused:
+                drained, self._drained = self._drained, None
+                drained()
 
     def discard_waiting(self) -> None:
         """Forget what was not yet handed to the transport: whole frames, so that the stream stays readable."""
@@ -144,10 +149,12 @@ class Outbox:
     def pause_writing(self) -> None:
         """The transport's call: it holds more than 64 KiB."""
         self._is_paused = True
+        self._allowed_bytes = self._max_waiting_bytes - self.transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         """The transport's call: it holds less than 16 KiB."""
         self._is_paused = False
+        self._allowed_bytes = self._max_waiting_bytes
         self._schedule_flush()
 
     def _schedule_flush(self) -> None:
@@ -159,4 +166,4 @@ class Outbox:
         waiting = self._waiting
         if waiting is not None:
             self._waiting, self._waiting_bytes = None, 0
-            self.transport.write(b"".join(waiting) if type(waiting) is list else waiting)  # type: ignore[arg-type]
+            self.transport.write(b"".join(waiting) if isinstance(waiting, list) else waiting)

@@ -68,13 +68,14 @@ class RawSocket:
 
 @asynccontextmanager
 async def raw_connection(port: int) -> AsyncIterator[RawSocket]:
-    """A TCP connection to the server, ended whatever happens; ten seconds are the most a test waits for anything."""
+    """A TCP connection to the server, ended whatever happens; twenty seconds are the most that a test takes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
     try:
         async with asyncio.timeout(20):
             yield RawSocket(reader, writer)
     finally:
-        writer.transport.abort()
+        if not writer.is_closing():
+            writer.transport.abort()
 
 
 @asynccontextmanager
