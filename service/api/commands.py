@@ -28,6 +28,7 @@ from service.protocol.errors import Forbidden
 from service.protocol.events import WebSocketEvent
 from service.protocol.json_values import check_text
 from service.rooms.connection_manager import ConnectionManager
+from service.telemetry import counters
 
 # RFC 6454, section 7: what browsers send; `null` is a file or a sandboxed page, and may ask where any origin may.
 _ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]{0,30}://[A-Za-z0-9._:\[\]-]{1,261}", re.ASCII)
@@ -83,6 +84,7 @@ class CommandsController(Controller):
         Only rights count: nothing has to be joined.
         """
         grant = grant_of(request)
+        counters.commands += 1
         take_command(manager, grant.user)
         reply = cast(WebSocketEvent, await run_over_http(manager, grant, data))
         return Response(reply, headers=dict(answer_headers(request)))

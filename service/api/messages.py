@@ -16,11 +16,16 @@ from service.api.strict import StrictBody
 from service.brokers.broker import Publication
 from service.protocol.errors import RoomcastError, problem
 from service.protocol.events import HistoryEvent
+from service.protocol.json_values import check_json
 from service.protocol.resources import BatchAnswer, BatchBody, BatchMessage, BatchResult, PublishAnswer, PublishBody
 from service.rooms.connection_manager import ConnectionManager
 from service.rooms.fanout import OutgoingMessage
+from service.telemetry import count_refusal
 
 _BATCH_PATH = "/v1/messages"
+# What one loop turn may do of a batch, so that no other tenant waits longer than a few milliseconds for it.
+_CHECKED_BYTES_PER_TURN = 64 * 1024
+_STARTED_PER_TURN = 64
 
 
 class RoomMessagesController(Controller):
@@ -57,6 +62,12 @@ class RoomMessagesController(Controller):
         await manager.broker.forget_history(manager.broker.address(manager.tenant.id, room))
 
 
+class BatchOfBytes(StrictBody):
+    """A batch whose messages are decoded, and not looked into."""
+
+    checks_values = False
+
+
 class BatchController(Controller):
     """`/v1/messages`."""
 
@@ -68,16 +79,34 @@ class BatchController(Controller):
         summary="Publish up to 1,000 messages",
         **needs("publish"),
         status_code=HTTP_200_OK,
-        dto=StrictBody,
+        dto=BatchOfBytes,
         is_batch=True,
     )
     async def publish_batch(
         self, manager: NamedDependency[ConnectionManager], data: JSONBody[BatchBody]
     ) -> BatchAnswer:
         """In order, each for itself: a result is a position or a problem. A body that does not fit is refused whole."""
-        # All are started before the first is answered: one round trip to Redis, and the order of the calls is kept.
-        started = [asyncio.create_task(_publish_one(manager, message)) for message in data.messages]
+        await _check_values(data, manager.tenant.limits.max_message_bytes)
+        # All are started before the first is answered: few round trips to Redis, and the order of the calls is kept.
+        started = []
+        for index, message in enumerate(data.messages):
+            started.append(asyncio.create_task(_publish_one(manager, message)))
+            if index % _STARTED_PER_TURN == 0:
+                await asyncio.sleep(0)
         return BatchAnswer(results=await asyncio.gather(*started))
+
+
+async def _check_values(batch: BatchBody, max_bytes: int | None) -> None:
+    """Look into each `data` that is not too large anyway. Raises Malformed or Invalid for the whole batch."""
+    checked_bytes = 0
+    for index, message in enumerate(batch.messages):
+        data = bytes(message.data)
+        if max_bytes is None or len(data) <= max_bytes:
+            check_json(data, f"$.messages[{index}].data")
+        checked_bytes += len(data)
+        if checked_bytes > _CHECKED_BYTES_PER_TURN:
+            checked_bytes = 0
+            await asyncio.sleep(0)
 
 
 async def _publish_one(manager: ConnectionManager, message: BatchMessage) -> BatchResult:
@@ -85,8 +114,10 @@ async def _publish_one(manager: ConnectionManager, message: BatchMessage) -> Bat
     try:
         publication = await manager.broadcast_to_room(outgoing, message.room, key=_or_none(message.key))
     except RoomcastError as error:
+        count_refusal(error.code)
         return BatchResult(problem=problem(error))
     except Exception as error:
+        count_refusal("internal")
         return BatchResult(problem=problem(note_bug(error, _BATCH_PATH)))
     return BatchResult(position=position_text(publication), duplicate=publication.duplicate)
 

@@ -64,7 +64,8 @@ def may_hold_big_numbers(document: bytes) -> bool:
 
 def check_numbers(document: bytes, path: str) -> None:
     """Raise Invalid if JSON that is well-formed holds an integer outside -2^63 … 2^64-1 or a number beyond a double."""
-    for number in _NUMBER.findall(_outside_strings(_without_escapes(document))):
+    # Of equal ones, one look is enough: 8 MiB of `1e300,` took 3.4 s, most of it for float().
+    for number in set(_NUMBER.findall(_outside_strings(_without_escapes(document)))):
         if b"." in number or b"e" in number or b"E" in number:
             if isinf(float(number)):
                 raise Invalid("a number is beyond a double", path)

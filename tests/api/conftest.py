@@ -48,6 +48,9 @@ def running_server() -> Iterator[Server]:
 def server() -> Iterator[Server]:
     with running_server() as running:
         yield running
+        log = running.log.read_text()
+        assert re.search(r"rck_\w+_\w+|eyJ[\w-]+\.", log) is None, "the log holds a key or a token"
+        assert '"incident"' not in log, log
 
 
 def _address(process: "subprocess.Popen[str]", log: str) -> str:

@@ -102,6 +102,12 @@ def test_a_batch_that_does_not_fit_is_refused_whole(rest: Rest) -> None:
     for bad in ({"room": "two words", "data": 1}, {"room": "whole"}, {"room": "whole", "data": 1, "exclude": []}):
         rest.refused("invalid", "POST", "/v1/messages", {"messages": [good, bad]})
     rest.refused("invalid", "POST", "/v1/messages", {"messages": [good] * 1001})
+    poisoned = b'{"messages":[{"room":"whole","data":1},{"room":"whole","data":%b}]}'
+    for data in (b"[1e999]", b'{"a":123456789012345678901234567890}'):
+        assert rest.refused("invalid", "POST", "/v1/messages", poisoned % data).path == "$.messages[1].data"
+    rest.refused("invalid", "POST", "/v1/messages", poisoned % b'"\\ud800"')
+    for data in (b"[" * 200 + b"]" * 200, b'"\xff"', b"NaN"):
+        rest.refused("malformed", "POST", "/v1/messages", poisoned % data)
     rest.refused("not_found", "GET", "/v1/rooms/whole")
 
 

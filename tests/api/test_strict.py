@@ -29,7 +29,7 @@ token = msgspec.json.Decoder(TokenBody)
         (publish, b'{"data":"\\ud800"}', "$.data"),
         (publish, b"[]", "$"),
         (batch, b'{"messages":[{"room":"chat\\n","data":1}]}', "$.messages[0].room"),
-        (batch, b'{"messages":[{"room":"a","data":1},{"room":"b","data":-1e400}]}', "$.messages[1].data"),
+        (batch, b'{"messages":[{"room":"a","data":1},{"room":"b","data":[-1e400]}]}', "$.messages[1].data"),
         (token, b'{"user":"u","ttl_seconds":"60"}', "$.ttl_seconds"),
         (token, b'{"user":"a/b"}', "$.user"),
     ],
