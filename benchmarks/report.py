@@ -61,7 +61,8 @@ def table(outcomes: Sequence[Outcome], our_name: str) -> str:
         unit = " KB" if work.figure is Figure.MEMORY else ""
         verdict = "pass" if outcome.reached else "miss"
         rows.append(
-            f"| {work.name}: {work.meaning} | {figure(outcome.our_median)} {work.figure} | {figure(outcome.peer_median)} "
+            f"| {work.name}: {work.meaning} "
+            f"| {figure(outcome.our_median)} {work.figure} | {figure(outcome.peer_median)} "
             f"| {outcome.ratio:.3f} | {least:.3f}-{most:.3f} | ≤ {work.goal:g}{unit} | {verdict} |"
         )
     return "\n".join(rows)
