@@ -1,13 +1,14 @@
-"""One node process: `python -m service.server WORKER READY_FD LISTEN_FD [METRICS_FD]`, started by the supervisor.
+"""One node process: `python -m service.server WORKER CONTROL_FD LISTEN_FD [METRICS_FD]`, started by the supervisor.
 
-It serves the application on the inherited listening socket, writes one byte to READY_FD when it does, and ends in good
-order on SIGTERM and SIGINT. Settings come from the environment.
+It loads the application, reads its settings from the control socket, a JSON object of their variables on one line,
+serves on the inherited listening socket, writes one byte to the control socket when it does, and ends in good order on
+SIGTERM and SIGINT.
 """
 
 import asyncio
 import contextlib
 import gc
-import os
+import json
 import signal
 import socket
 import sys
@@ -26,9 +27,9 @@ from service.transports.handover import GuardedHttpProtocol, HandoverProtocol
 class NodeServer(uvicorn.Server):
     """uvicorn's server, which says when it serves and ends with its signals handled, not raised again."""
 
-    def __init__(self, config: uvicorn.Config, ready_fd: int) -> None:
+    def __init__(self, config: uvicorn.Config, control: socket.socket) -> None:
         super().__init__(config)
-        self._ready_fd = ready_fd
+        self._control = control
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then the listener; then write the ready byte."""
@@ -38,8 +39,8 @@ class NodeServer(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
-        os.write(self._ready_fd, b"\x01")
-        os.close(self._ready_fd)
+        with self._control:
+            self._control.sendall(b"\x01")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -73,12 +74,14 @@ def metrics_server() -> uvicorn.Server:
     return uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None, access_log=False))
 
 
-async def serve(settings: Settings, ready_fd: int, listener: socket.socket, metrics: socket.socket | None) -> None:
+async def serve(
+    settings: Settings, control: socket.socket, listener: socket.socket, metrics: socket.socket | None
+) -> None:
     """Serve on `listener` until a signal comes, and the metrics on their own socket if there is one."""
     lag = asyncio.create_task(telemetry.watch_loop_lag())
     aside = metrics_server()
     scrapes = asyncio.create_task(aside._serve([metrics])) if metrics else None  # serve() would take the signals
-    await NodeServer(node_config(settings), ready_fd).serve([listener])
+    await NodeServer(node_config(settings), control).serve([listener])
     lag.cancel()
     if scrapes:
         aside.should_exit = True
@@ -87,12 +90,15 @@ async def serve(settings: Settings, ready_fd: int, listener: socket.socket, metr
 
 def main(arguments: list[str]) -> None:
     """Run the node; exits with 0 after a signal, and not with 0 when it could not start."""
-    worker, ready_fd, *listeners = map(int, arguments)
-    settings = read_settings(os.environ)
+    worker, *descriptors = map(int, arguments)
+    control, listener, *rest = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    with control.makefile() as lines:
+        line = lines.readline()
+    if not line:  # the supervisor ended before it knew the settings
+        return
+    settings = read_settings(json.loads(line))
     telemetry.configure_logging(settings.log_format, worker=worker)
-    listener, metrics = [socket.socket(fileno=descriptor) for descriptor in listeners] + [None] * (2 - len(listeners))
-    assert listener is not None  # noqa: S101 - the supervisor gives one
-    uvloop.run(serve(settings, ready_fd, listener, metrics))
+    uvloop.run(serve(settings, control, listener, rest[0] if rest else None))
 
 
 if __name__ == "__main__":

@@ -73,30 +73,33 @@ class Supervisor:
     async def _start(self) -> bytes:
         settings = self._settings
         make_data_dir(settings.data_dir)
-        listener = open_listener(settings.host, settings.port, "--port")
-        self._listeners.append(listener)
+        self._listeners.append(open_listener(settings.host, settings.port, "--port"))
+        if settings.metrics_port is not None:
+            for port in range(settings.metrics_port, settings.metrics_port + settings.workers):
+                self._listeners.append(open_listener(settings.host, port, "--metrics-port"))
+        for index in range(settings.workers):
+            self._workers.append(
+                Worker(index, self._worker_module, [self._listeners[0], *self._listeners[index + 1 :][:1]])
+            )
+        # all that takes time, at once: the nodes load the application while the database is made ready
         preparing = asyncio.create_task(self._prepare())
+        launching = asyncio.gather(*(worker.launch() for worker in self._workers))
         try:
             if self._valkey is not None:
                 url = await self._valkey.start()
                 settings = msgspec.structs.replace(settings, redis_url=url, redis_is_embedded=True)
                 self._watching.append(asyncio.create_task(self._valkey.supervise()))
             prepared = await preparing
+            await launching
         except EmbeddedValkeyError as error:
             raise StartError(str(error)) from None
         finally:
             preparing.cancel()
-            await asyncio.gather(preparing, return_exceptions=True)
-        environment = {**os.environ, **write_settings(settings)}
-        for index in range(settings.workers):
-            listeners = [listener]
-            if settings.metrics_port is not None:
-                listeners.append(open_listener(settings.host, settings.metrics_port + index, "--metrics-port"))
-                self._listeners.append(listeners[-1])
-            self._workers.append(Worker(index, self._worker_module, environment, listeners))
-        if not all(await asyncio.gather(*(worker.start() for worker in self._workers))):
+            await asyncio.gather(preparing, launching, return_exceptions=True)
+        variables = write_settings(settings)
+        if not all(await asyncio.gather(*(worker.serve(variables) for worker in self._workers))):
             raise StartError("A node did not start: the log above says why.")
-        self._watching += [asyncio.create_task(worker.keep_running()) for worker in self._workers]
+        self._watching += [asyncio.create_task(worker.keep_running(variables)) for worker in self._workers]
         return prepared
 
     async def _prepare(self) -> bytes:

@@ -230,3 +230,5 @@ def configure_logging(log_format: Literal["console", "json"], **context: str | i
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    for name in ("uvicorn", "alembic"):  # they tell each step of a good start
+        logging.getLogger(name).setLevel(logging.WARNING)

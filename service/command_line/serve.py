@@ -31,6 +31,7 @@ def serve(demo: bool, **texts: str | None) -> None:
     configure_logging(settings.log_format)
     with failures(StartError):
         asyncio.run(Supervisor(settings, demo=demo).run(lambda address, told: announce(settings, address, told)))
+    click.echo("Roomcast has ended.")
 
 
 def announce(settings: Settings, address: str, told: bytes) -> None:

@@ -1,6 +1,6 @@
 """A node process in the place of `service.server`, so that tests of the supervisor see nothing of the application.
 
-It answers each connection with a line of JSON: its worker index, its process id and its settings of the environment.
+It answers each connection with a line of JSON: its worker index, its process id and the settings that it was told.
 """
 
 import json
@@ -10,7 +10,7 @@ import socket
 import sys
 from types import FrameType
 
-worker, ready_fd, listen_fd, *_ = map(int, sys.argv[1:])
+worker, control_fd, listen_fd, *_ = map(int, sys.argv[1:])
 
 
 def end(_number: int, _frame: FrameType | None) -> None:
@@ -20,12 +20,14 @@ def end(_number: int, _frame: FrameType | None) -> None:
 signal.signal(signal.SIGTERM, end)
 if os.environ.get("STAND_IN_FAILS") == "at start":
     sys.exit(3)
-os.write(ready_fd, b"\x01")
-os.close(ready_fd)
-about = {name: value for name, value in os.environ.items() if name.startswith("ROOMCAST_")}
+with socket.socket(fileno=control_fd) as control, control.makefile() as lines:
+    if not (line := lines.readline()):
+        sys.exit(0)
+    settings = json.loads(line)
+    control.sendall(b"\x01")
 with socket.socket(fileno=listen_fd) as listener:
     listener.setblocking(True)
     while True:
         connection, _ = listener.accept()
         with connection:
-            connection.sendall(json.dumps({"worker": worker, "pid": os.getpid(), **about}).encode() + b"\n")
+            connection.sendall(json.dumps({"worker": worker, "pid": os.getpid(), **settings}).encode() + b"\n")
