@@ -1,5 +1,6 @@
 """Who speaks: one connection with its tenant's manager, its grant and its budget. All that a handler can reach."""
 
+import secrets
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -29,6 +30,11 @@ BAD_COMMANDS_SECONDS = 10.0
 COMMAND_BURST_SECONDS = 2
 # How long before its token ends a client is told.
 EXPIRING_SECONDS = 60
+# When a node goes away its clients come back spread out: so long, and 10 ms for each of the tenant's connections here,
+# which is the default of connects_per_second.
+RETURN_SPREAD_MS = 1_000
+RETURN_SPREAD_PER_CONNECTION_MS = 10
+RETURN_SPREAD_MOST_MS = 30_000
 
 
 class Alarm(Protocol):
@@ -168,7 +174,29 @@ class Session(Connection):
             self._alarm.cancel()
             self._alarm = None
 
+    # The tenant's settings
+
+    def tenant_changed(self) -> None:
+        """New limits are in force, and a revoked signing key ends its sockets."""
+        tenant = self.manager.tenant
+        if self.grant.kid not in tenant.signing_keys:
+            self.close(CloseCode.UNAUTHENTICATED, "the token's signing key is revoked")
+            return
+        rate = tenant.limits.commands_per_second
+        self.bucket.reconfigure(rate, command_burst(rate))
+        most = tenant.limits.max_rooms_per_connection
+        for room in list(self.rooms)[most:] if most is not None else ():
+            self.send_event(Left(room=room, reason="limit"))
+            self.manager.expel(self, room)
+
     # The socket's end (transports.SocketHandler)
+
+    def closing_frame(self, code: int, reason: str, reconnect: bool | None = None, after_ms: int = 0) -> bytes:
+        """See `Connection.closing_frame`; from a node that goes away each client gets a delay of its own."""
+        if code in (CloseCode.GOING_AWAY, CloseCode.RESTART):
+            spread_ms = RETURN_SPREAD_MS + RETURN_SPREAD_PER_CONNECTION_MS * len(self.manager.connections)
+            after_ms = secrets.randbelow(min(spread_ms, RETURN_SPREAD_MOST_MS))
+        return super().closing_frame(code, reason, reconnect, after_ms)
 
     def connection_lost(self, code: int | None) -> None:
         """The socket is gone."""
@@ -181,4 +209,9 @@ class Session(Connection):
 def command_bucket(limits: Limits) -> TokenBucket:
     """The bucket of one connection's commands."""
     rate = limits.commands_per_second
-    return TokenBucket(rate, 0 if rate is None else rate * COMMAND_BURST_SECONDS, time.monotonic())
+    return TokenBucket(rate, command_burst(rate), time.monotonic())
+
+
+def command_burst(rate_per_second: int | None) -> int:
+    """How many commands a connection may send at once; 0 where there is no limit."""
+    return 0 if rate_per_second is None else rate_per_second * COMMAND_BURST_SECONDS

@@ -80,6 +80,9 @@ class Connection:
         event = Closing(code=code, reason=reason, reconnect=will, after_ms=after_ms)
         return event_frame(event, self.subscriber.binary)
 
+    def tenant_changed(self) -> None:
+        """The tenant's limits, keys or state are others from now on."""
+
     def send_direct(self, body: bytes) -> None:
         """Send what was sent to the user; `body` as in `Envelope`."""
         payload = b'{"type":"direct",%b}' % body

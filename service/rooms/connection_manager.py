@@ -38,6 +38,8 @@ class ConnectionManager:
         """The tenant's limits, keys or state changed."""
         self._take_snapshot(tenant)
         self.budgets.reconfigure(tenant.limits)
+        for connection in list(self.connections.values()):
+            connection.tenant_changed()
 
     # Connections
 
