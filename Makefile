@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup run test check bench lock settings-table clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## install everything into .venv, from hashed requirements; nothing to do if they did not change
+
+# hatchling comes with the hashed requirements: the project itself is installed without a look at any index.
+$(VENV)/.installed: requirements/development.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 setup" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+		|| { rm -rf $(VENV); echo "$(PYTHON) can't make environments; install its venv module, as python3-venv" >&2; exit 1; }
+	@echo "Installing into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation -e .
+	@touch $@
+
+run: setup ## serve on 127.0.0.1:8000 with a demo tenant, until Ctrl-C
+	@exec $(BIN)/roomcast serve --demo
+
+test: setup ## run the tests
+	$(BIN)/pytest -q $(ARGUMENTS)
+
+check: setup ## format, lint, types, import directions, and the contract's tables against the code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/contract
+
+bench: setup ## measure server CPU and memory against Centrifuge, six minutes; needs gcc and go
+	$(BIN)/python -m benchmarks.run $(ARGUMENTS)
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links $(ARGUMENTS)
+lock: setup ## write the hashed requirements anew, from pyproject.toml; ARGUMENTS=--upgrade for the newest
+	$(COMPILE) pyproject.toml -o requirements/production.txt
+	$(COMPILE) -c requirements/production.txt --group dev pyproject.toml -o requirements/development.txt
+	$(COMPILE) -c requirements/development.txt --group build -o requirements/build.txt
+
+settings-table: setup ## write the README's table of settings anew
+	$(BIN)/python scripts/settings_table.py
+
+clean: ## remove the environment and all caches, never data
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
