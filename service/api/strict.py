@@ -187,7 +187,7 @@ def check_address(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseR
             connection.scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=32
         )
     except ValueError:
-        raise Invalid("the path or the query is not UTF-8") from None
+        raise Invalid("the path or the query can't be read as UTF-8") from None
     names = [name for name, _ in query]
     known = _query_parameters(handler)
     for name in names:

@@ -52,6 +52,10 @@ class Budgets:
         if wait_ms:
             raise RateLimited("api_requests_per_second", "tenant", wait_ms)
 
+    def charge_requests(self, more: int) -> None:
+        """A request turned out to be as much work as so many more."""
+        self._requests.debit(more)
+
     def take_connect(self) -> None:
         """One connect; raises RateLimited."""
         wait_ms = self._connects.take(1, time.monotonic())

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -103,3 +104,10 @@ def expects(socket: ClientConnection, kind: str) -> Any:
     event = json.loads(socket.recv(timeout=5))
     assert event["type"] == kind, event
     return event
+
+
+def within(seconds: float, read: Callable[[], Any], wanted: Any) -> None:
+    """Counts are exact within a time: ask until it is over."""
+    deadline = time.monotonic() + seconds
+    while (found := read()) != wanted:
+        assert time.monotonic() < deadline, f"{found} is not {wanted}"

@@ -6,8 +6,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from tests.api.conftest import make_tenant
-from tests.api.rest import Rest, Server, Tenant, expects, socket_of
-from tests.api.test_rooms import within
+from tests.api.rest import Rest, Server, Tenant, expects, socket_of, within
 
 
 def closing_of(socket: ClientConnection) -> tuple[int, bool]:

@@ -1,8 +1,10 @@
+from contextlib import ExitStack
+
 import pytest
 
 from service.tenants.limits import Limits
 from tests.api.conftest import make_tenant
-from tests.api.rest import Rest, Server, Tenant, expects, socket_of
+from tests.api.rest import Rest, Server, Tenant, expects, problem_of, socket_of
 
 
 def test_a_published_message_is_kept_with_its_position(rest: Rest) -> None:
@@ -95,6 +97,29 @@ def test_a_batch_tells_the_problem_of_each_message_that_is_refused(server: Serve
     refused = [result["problem"] for result in results[2:] if "problem" in result]
     assert refused
     assert {problem["limit"] for problem in refused} == {"publishes_per_second"}
+
+
+@pytest.mark.provokes("error:rate_limited", "limit:deliveries_per_second")
+def test_a_publish_into_a_crowd_counts_by_its_members(server: Server) -> None:
+    tenant = make_tenant(server, "crowd", Limits(deliveries_per_second=2))
+    with ExitStack() as sockets, Rest(server, tenant.api_key) as client:
+        for n in range(6):
+            socket = sockets.enter_context(socket_of(server, tenant.token(f"u{n}", join=["hall"])))
+            expects(socket, "welcome")
+            expects(socket, "joined")
+        answers = [client.ask("POST", "/v1/rooms/hall/messages", {"data": n}) for n in range(4)]
+        problem = problem_of(answers[-1], "rate_limited")
+        assert (problem.limit, problem.scope, problem.room) == ("deliveries_per_second", "tenant", "hall")
+        assert answers[0].status_code == 201
+
+
+def test_a_large_batch_counts_as_several_requests(server: Server) -> None:
+    tenant = make_tenant(server, "bulky", Limits(api_requests_per_second=5))
+    with Rest(server, tenant.api_key) as client:
+        client.refused("malformed", "POST", "/v1/messages", b"[" * 8 * 2**20)
+        problem = client.refused("rate_limited", "GET", "/v1/counts")
+        assert isinstance(problem.retry_after_ms, int)
+        assert problem.retry_after_ms > 500
 
 
 def test_a_batch_that_does_not_fit_is_refused_whole(rest: Rest) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import httpx
 import jsonschema_rs
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from service.documents.openapi import OPENAPI_CONFIG, finish_openapi
 from service.protocol.commands import Publish, WebSocketCommand
 from service.protocol.errors import RateLimited, problem
 from service.protocol.events import Pong, WebSocketEvent
+from tests.api.rest import Server
 
 
 @cache
@@ -62,6 +64,12 @@ def test_the_document_is_openapi_3_1() -> None:
     assert media_type == "application/vnd.oai.openapi+json"
     assert content["openapi"].startswith("3.1.")
     assert content["info"]["title"] == "Roomcast"
+
+
+def test_the_running_server_publishes_the_same_to_anybody(server: Server) -> None:
+    answer = httpx.get(f"{server.address}/schema/openapi.json")
+    assert answer.status_code == 200
+    assert answer.json() == document()
 
 
 def test_every_reference_resolves() -> None:

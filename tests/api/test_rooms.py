@@ -1,17 +1,6 @@
-import time
-from collections.abc import Callable
-from typing import Any
-
 from service.tenants.limits import Limits
 from tests.api.conftest import UNHURRIED, make_tenant
-from tests.api.rest import Rest, Server, Tenant, expects, socket_of
-
-
-def within(seconds: float, read: Callable[[], Any], wanted: Any) -> None:
-    """Counts are exact within a time: ask until it is over."""
-    deadline = time.monotonic() + seconds
-    while (found := read()) != wanted:
-        assert time.monotonic() < deadline, f"{found} is not {wanted}"
+from tests.api.rest import Rest, Server, Tenant, expects, socket_of, within
 
 
 def test_counts_and_rooms_follow_who_comes_and_goes(server: Server) -> None:

@@ -1,13 +1,16 @@
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.strict import decode_body
-from service.protocol.errors import Invalid, Malformed, RoomcastError
+from service.api import strict
+from service.api.strict import StrictRequest, decode_body, limit_body
+from service.protocol.errors import Invalid, Malformed, RoomcastError, TooLarge
 from service.protocol.resources import BatchBody, PublishBody, TokenBody
 
 publish = msgspec.json.Decoder(PublishBody)
@@ -90,3 +93,96 @@ json_values = st.recursive(
 def test_every_json_value_is_taken_as_data(value: Any) -> None:
     data = json.dumps(value, ensure_ascii=False).encode()
     assert bytes(decode_body(publish, b'{"data":' + data + b"}").data) == data
+
+
+# Receiving
+
+
+def request_of(receive: Callable[[], Awaitable[Any]], max_bytes: int | None = 1_000, **headers: str) -> StrictRequest:
+    encoded = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope: Any = {"type": "http", "method": "POST", "path": "/", "headers": encoded, "state": {}, "extensions": {}}
+    request = StrictRequest(scope, receive=receive)
+    limit_body(request, max_bytes)
+    return request
+
+
+def chunks(*parts: bytes) -> Callable[[], Awaitable[Any]]:
+    """What a server hands over, chunk by chunk; then the client is gone."""
+    events = [
+        {"type": "http.request", "body": part, "more_body": index + 1 < len(parts)} for index, part in enumerate(parts)
+    ]
+    left = iter([*events, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(left)
+
+    return receive
+
+
+@pytest.mark.anyio
+async def test_a_body_is_joined_from_its_chunks_up_to_the_limit() -> None:
+    request = request_of(chunks(b"a" * 600, b"", b"b" * 400))
+    assert await request.body() == b"a" * 600 + b"b" * 400
+    assert await request_of(chunks(b"a" * 5_000), max_bytes=None).body() == b"a" * 5_000
+
+
+@pytest.mark.anyio
+async def test_a_body_over_the_limit_is_read_to_its_end_and_refused() -> None:
+    request = request_of(chunks(b"a" * 1_000, b"b", b"c" * 9_000), content_length="10001")
+    with pytest.raises(TooLarge):
+        await request.body()
+    assert not strict.leaves_body_unread(request)
+
+
+@pytest.mark.anyio
+async def test_a_body_without_end_is_given_up_and_never_kept() -> None:
+    handed_over = 0
+
+    async def receive() -> Any:
+        nonlocal handed_over
+        handed_over += 1_000_000
+        return {"type": "http.request", "body": b"x" * 1_000_000, "more_body": True}
+
+    request = request_of(receive, transfer_encoding="chunked")
+    with pytest.raises(TooLarge):
+        await request.body()
+    assert handed_over < 10_000_000
+    assert strict.leaves_body_unread(request)
+
+
+@pytest.mark.anyio
+async def test_a_declared_length_far_over_the_limit_is_refused_unread() -> None:
+    async def receive() -> Any:
+        raise AssertionError("nothing is read")
+
+    with pytest.raises(TooLarge):
+        await request_of(receive, content_length="9" * 30).body()
+
+
+@pytest.mark.anyio
+async def test_a_body_that_stays_out_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strict, "BODY_TIMEOUT_SECONDS", 0.01)
+
+    async def receive() -> Any:
+        await anyio.sleep_forever()
+
+    with pytest.raises(Invalid):
+        await request_of(receive).body()
+
+
+@pytest.mark.anyio
+async def test_a_body_that_ends_early_is_invalid() -> None:
+    cut_off = chunks(b"x")
+
+    async def receive() -> Any:
+        return {**await cut_off(), "more_body": True}
+
+    with pytest.raises(Invalid):
+        await request_of(receive).body()
+
+
+@pytest.mark.anyio
+async def test_without_a_limit_set_there_is_no_body() -> None:
+    scope: Any = {"type": "http", "method": "POST", "path": "/", "headers": [], "state": {}, "extensions": {}}
+    with pytest.raises(TooLarge):
+        await StrictRequest(scope, receive=chunks(b"x")).body()
