@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from websockets.utils import apply_mask
 
@@ -41,6 +42,13 @@ class RawSocket:
 
     def send(self, data: bytes) -> None:
         self.writer.write(data)
+
+    def fall_asleep(self) -> None:
+        """Read no more from the kernel, as a stopped client."""
+        cast(asyncio.Transport, self.writer.transport).pause_reading()
+
+    def wake_up(self) -> None:
+        cast(asyncio.Transport, self.writer.transport).resume_reading()
 
     async def receive_head(self) -> bytes:
         return await self.reader.readuntil(b"\r\n\r\n")

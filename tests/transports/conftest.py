@@ -7,7 +7,8 @@ import pytest
 import uvicorn
 
 from service.transports.frames import BINARY, TEXT, frame
-from service.transports.handover import GuardedHttpProtocol, HandoverProtocol, take_over
+from service.transports.handover import take_over
+from service.transports.http_guard import GuardedHttpProtocol
 from service.transports.live_socket import LiveSocket, SocketRules
 from service.transports.outbox import Turn
 from service.transports.wheel import Wheel
@@ -65,7 +66,7 @@ class Host:
                 self.application,
                 interface="asgi3",
                 port=0,
-                ws=HandoverProtocol,
+                ws="websockets-sansio",
                 http=QuickHttpProtocol,
                 lifespan="off",
                 log_level="critical",

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from service.transports.frames import TEXT, frame
-from service.transports.handover import MAX_HEADERS, MAX_LINE_BYTES
+from service.transports.http_guard import MAX_HEADERS, MAX_LINE_BYTES
 from tests.support.raw_socket import UPGRADE, RawSocket, client_frame, raw_connection, upgraded
 from tests.transports.conftest import Hosting, Recorder
 
@@ -117,6 +117,12 @@ async def test_a_head_just_within_its_limits_is_served(hosting: Hosting) -> None
         pytest.param(UPGRADE.replace(b"dGhlIHNh", b""), 400, "invalid", id="a short key"),
         pytest.param(UPGRADE.replace(b"Sec-WebSocket-Key", b"X"), 400, "invalid", id="no key"),
         pytest.param(UPGRADE.replace(b"GET", b"POST"), 405, "not_allowed", id="POST"),
+        pytest.param(UPGRADE.replace(b"/anywhere", b"/\xff"), 400, "malformed", id="a path beyond ASCII"),
+        pytest.param(UPGRADE + b"Origin: a\r\nOrigin: b\r\n", 400, "invalid", id="two origins"),
+        pytest.param(UPGRADE + b"Sec-WebSocket-Protocol: ,;\r\n", 400, "invalid", id="no list of subprotocols"),
+        pytest.param(UPGRADE + b"X: \0\r\n", 400, "malformed", id="NUL in a header"),
+        pytest.param(UPGRADE + b"X : y\r\n", 400, "malformed", id="a space before the colon"),
+        pytest.param(GET.replace(b"/", b"/\xff", 1), 400, "malformed", id="a request's path beyond ASCII"),
         pytest.param(b"what is this\r\n", 400, "malformed", id="no HTTP"),
     ],
 )

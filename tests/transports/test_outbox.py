@@ -83,7 +83,9 @@ async def _receive(client: RawSocket, count: int) -> None:
 async def test_a_reader_who_sleeps_a_while_gets_everything_in_order(hosting: Hosting) -> None:
     async with hosting() as host, upgraded(host.port) as client:
         live = (await host.accepted.get()).live
+        client.fall_asleep()
         count = await _fill(live, 512 * 1024)
+        client.wake_up()
         live.send(frame(b"last"))
         await _receive(client, count)
         assert await client.receive_frame() == (TEXT, b"last")
@@ -93,7 +95,9 @@ async def test_a_reader_who_sleeps_a_while_gets_everything_in_order(hosting: Hos
 async def test_a_slow_reader_is_closed_with_4450_between_two_frames(hosting: Hosting) -> None:
     async with hosting(outbox_max_bytes=256 * 1024) as host, upgraded(host.port) as client:
         recorder = await host.accepted.get()
+        client.fall_asleep()
         sent = await _fill(recorder.live, 1 << 30)
+        client.wake_up()
         assert recorder.live.waiting_bytes <= 256 * 1024 + len(KILOBYTE)
         received = 0
         while (arrived := await client.receive_frame()) == (TEXT, KILOBYTE[4:]):
@@ -106,7 +110,8 @@ async def test_a_slow_reader_is_closed_with_4450_between_two_frames(hosting: Hos
 
 
 async def test_a_slow_reader_who_never_wakes_is_dropped(hosting: Hosting) -> None:
-    async with hosting(outbox_max_bytes=64 * 1024, close_timeout_seconds=0.05) as host, upgraded(host.port):
+    async with hosting(outbox_max_bytes=64 * 1024, close_timeout_seconds=0.05) as host, upgraded(host.port) as client:
+        client.fall_asleep()
         recorder = await host.accepted.get()
         await _fill(recorder.live, 1 << 30)
         assert await recorder.lost == 4450
@@ -126,6 +131,7 @@ async def test_who_feeds_a_socket_is_called_once_when_it_has_drained(hosting: Ho
     async with hosting() as host, upgraded(host.port) as client:
         live = (await host.accepted.get()).live
         calls: list[int] = []
+        client.fall_asleep()
         count = await _fill(live, 4 * HIGH_WATER_BYTES)
         drained = asyncio.Event()
 
@@ -136,6 +142,7 @@ async def test_who_feeds_a_socket_is_called_once_when_it_has_drained(hosting: Ho
         live.when_drained(note)
         await asyncio.sleep(0)
         assert calls == []
+        client.wake_up()
         await _receive(client, count)
         await drained.wait()
         assert len(calls) == 1
@@ -158,12 +165,14 @@ async def test_a_ping_flood_from_a_client_that_does_not_read_keeps_memory_bounde
     async with hosting() as host, upgraded(host.port) as client:
         live = (await host.accepted.get()).live
         flood = client_frame(b"p" * 125, PING) * 1_000
+        client.fall_asleep()
         most = 0
         for _ in range(100):  # 13 MB
             client.send(flood)
             await client.writer.drain()
             most = max(most, live.waiting_bytes)
-        assert most < 2 * HIGH_WATER_BYTES
+        assert HIGH_WATER_BYTES < most < 2 * HIGH_WATER_BYTES
+        client.wake_up()
         client.send(client_frame(b"latest", PING))
         while (arrived := await client.receive_frame()) == (PONG, b"p" * 125):
             pass
