@@ -1,6 +1,7 @@
 """Nodes as real processes, on one Redis and one database, that can be killed, frozen and started again."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -18,11 +19,11 @@ class LiveNode:
     """One node: `python -m service.server`, as the supervisor starts it. It has the same port after each start."""
 
     def __init__(self, settings: Settings, log: Path) -> None:
-        self._environment = {**os.environ, **write_settings(settings), "ROOMCAST_LOG_FORMAT": "json"}
+        self._variables = write_settings(settings) | {"ROOMCAST_LOG_FORMAT": "json"}
         self.log = log
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._ready = 0
+        self._control: socket.socket | None = None
 
     @property
     def address(self) -> str:
@@ -33,25 +34,23 @@ class LiveNode:
         """Start the process; `wait` until it serves."""
         listener = socket.create_server(("127.0.0.1", self.port), backlog=2048)
         self.port = listener.getsockname()[1]
-        self._ready, ready_in_child = os.pipe()
-        descriptors = (ready_in_child, listener.fileno())
-        with self.log.open("ab") as log:
+        self._control, control_in_child = socket.socketpair()
+        descriptors = (control_in_child.fileno(), listener.fileno())
+        with listener, control_in_child, self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "service.server", "0", *map(str, descriptors)],
                 pass_fds=descriptors,
-                env=self._environment,
                 stdout=log,
                 stderr=log,
             )
-        listener.close()
-        os.close(ready_in_child)
+        self._control.sendall(json.dumps(self._variables).encode() + b"\n")
         return self
 
     def wait(self) -> "LiveNode":
         """Back when it serves."""
-        byte = os.read(self._ready, 1)
-        os.close(self._ready)
-        assert byte == b"\x01", self.log.read_text()[-4000:]
+        assert self._control is not None
+        with self._control as control:
+            assert control.recv(1) == b"\x01", self.log.read_text()[-4000:]
         return self
 
     def freeze(self) -> None:

@@ -210,6 +210,12 @@ class Client:
         assert isinstance(transport, asyncio.Transport)
         transport.pause_reading()
 
+    def reads_again(self) -> None:
+        """Take what the kernel holds."""
+        transport = self._writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.resume_reading()
+
     async def _frame(self) -> tuple[int, bytes]:
         try:
             first, size = await self._reader.readexactly(2)
@@ -262,7 +268,11 @@ async def handshake(
     if receive_buffer_bytes is not None:
         kernel_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
     kernel_socket.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(kernel_socket, (host, int(port)))
+    try:
+        await asyncio.get_running_loop().sock_connect(kernel_socket, (host, int(port)))
+    except OSError:
+        kernel_socket.close()
+        raise
     reader, writer = await asyncio.open_connection(sock=kernel_socket)
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
     writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode() + behind)
