@@ -81,6 +81,12 @@ def manager_of(connection: Connection) -> ConnectionManager:
     return manager
 
 
+def tenant_name_of(connection: Connection) -> str | None:
+    """The tenant of the request, for the log; None as long as nobody is known."""
+    manager: ConnectionManager | None = connection.state.get(_MANAGER)
+    return None if manager is None else manager.tenant.name
+
+
 def grant_of(connection: Connection) -> Grant:
     """What the user's token gives; `identify_user` verified it."""
     grant: Grant = connection.state[_GRANT]

@@ -125,7 +125,7 @@ async def _publish_one(manager: ConnectionManager, message: BatchMessage) -> Bat
         return BatchResult(problem=problem(error))
     except Exception as error:
         count_refusal("internal")
-        return BatchResult(problem=problem(note_bug(error, _BATCH_PATH)))
+        return BatchResult(problem=problem(note_bug(error, _BATCH_PATH, manager.tenant.name)))
     return BatchResult(position=position_text(publication), duplicate=publication.duplicate)
 
 

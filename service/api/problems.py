@@ -9,17 +9,14 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
 from service.api.answers import answer_headers
+from service.api.guards import tenant_name_of
 from service.api.strict import leaves_body_unread
 from service.protocol.errors import (
-    Forbidden,
     Internal,
     Invalid,
     NotFound,
     Problem,
     RoomcastError,
-    TooLarge,
-    Unauthenticated,
-    Unavailable,
     problem,
 )
 from service.telemetry import count_refusal, counters, new_incident
@@ -52,21 +49,21 @@ def refuse(request: Request[Any, Any, Any], error: RoomcastError) -> Response[Pr
 
 def refuse_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """`internal` for what nobody foresaw: the log has the traceback, the answer only the incident."""
-    return refuse(request, note_bug(error, request.scope["path"]))
+    return refuse(request, note_bug(error, request.scope["path"], tenant_name_of(request)))
 
 
-def note_bug(error: BaseException, path: str) -> Internal:
+def note_bug(error: BaseException, path: str, tenant: str | None) -> Internal:
     """Log an exception that nobody foresaw under a new incident, and give back what the asker may see of it."""
     incident = new_incident()
     counters.faults += 1
-    log.error("a request failed", incident=incident, code="internal", path=path, exc_info=error)
+    log.error("a request failed", incident=incident, code="internal", path=path, tenant=tenant, exc_info=error)
     return Internal(incident)
 
 
 def refuse_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """What the framework refuses by itself, in our words: its own text may repeat what was sent."""
     status = error.status_code
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.SERVICE_UNAVAILABLE:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return refuse_bug(request, error)
     answer = refuse(request, _translate(request, error))
     if status == HTTPStatus.METHOD_NOT_ALLOWED and error.headers:
@@ -79,18 +76,10 @@ def _translate(request: Request[Any, Any, Any], error: HTTPException) -> Roomcas
     if isinstance(error, ValidationException):
         return _first_violation(error)
     match error.status_code:
-        case HTTPStatus.UNAUTHORIZED:
-            return Unauthenticated()
-        case HTTPStatus.FORBIDDEN:
-            return Forbidden("this is not allowed")
         case HTTPStatus.NOT_FOUND:
             return NotFound("path")
         case HTTPStatus.METHOD_NOT_ALLOWED:
             return NotAllowed(request.method)
-        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return TooLarge("max_frame_bytes", 0)
-        case HTTPStatus.SERVICE_UNAVAILABLE:
-            return Unavailable("the node can't answer now")
         case _:
             return Invalid("the request can't be read")
 

@@ -96,13 +96,16 @@ def _finish_operation(operation: Operation, request: Any, answer: Any) -> None:
     operation.responses = {success: response, **problem_statuses(operation)}
     for parameter in operation.parameters or ():
         if isinstance(parameter, Parameter):
-            parameter.schema = _without_null(parameter.schema)
+            parameter.schema = _shape_parameter(parameter.schema)
 
 
-def _without_null(schema: Any) -> Any:
-    """A parameter that may be left out is not one that may be null."""
+def _shape_parameter(schema: Any) -> Any:
+    """A parameter that may be left out is not one that may be null, and an integer's bounds are integers."""
     kept = [choice for choice in schema.one_of or () if choice.type != "null"]
-    return kept[0] if len(kept) == 1 else schema
+    shaped = kept[0] if len(kept) == 1 else schema
+    if shaped.type == "integer":
+        shaped.minimum, shaped.maximum = int(shaped.minimum), int(shaped.maximum)
+    return shaped
 
 
 def _operations(app: Litestar, document: OpenAPI) -> Iterator[tuple[Operation, HTTPRouteHandler]]:

@@ -102,7 +102,8 @@ def test_a_token_that_does_not_verify_is_refused(server: Server, acme: Tenant, g
 @pytest.mark.provokes("error:rate_limited", "limit:commands_per_second")
 def test_one_users_commands_are_held_to_the_rate_of_a_connection(server: Server) -> None:
     tenant = make_tenant(server, "hurried", Limits(commands_per_second=2))
-    answers = [run(server, tenant.token("ann"), {"type": "ping"}) for _ in range(10)]
+    with Rest(server, tenant.token("ann")) as client:
+        answers = [client.ask("POST", "/v1/commands", {"type": "ping"}) for _ in range(20)]
     refused = [answer for answer in answers if answer.status_code != 200]
     assert len(refused) >= 3
     problem = problem_of(refused[0], "rate_limited")

@@ -147,6 +147,22 @@ def test_bodies_forbid_unknown_fields_and_keep_their_defaults() -> None:
     assert schemas["BatchBody"]["properties"]["messages"]["maxItems"] == 1000
 
 
+def test_parameters_are_what_the_server_takes() -> None:
+    parameters = {
+        parameter["name"]: parameter
+        for path in ("/v1/rooms", "/v1/users/{user}/connections", "/v1/rooms/{room}/messages")
+        for operation in document()["paths"][path].values()
+        for parameter in operation["parameters"]
+    }
+    assert parameters.keys() == {"prefix", "cursor", "limit", "user", "reconnect", "room", "since", "before"}
+    assert [parameters[name]["in"] for name in ("room", "user", "limit")] == ["path", "path", "query"]
+    limit = parameters["limit"]["schema"]
+    assert (limit["type"], limit["minimum"], limit["maximum"], limit["default"]) == ("integer", 1, 1000, 100)
+    assert parameters["cursor"]["schema"]["type"] == "string"
+    assert parameters["reconnect"]["schema"]["default"] is False
+    assert all(parameter["description"] for parameter in parameters.values())
+
+
 def test_every_example_is_valid() -> None:
     examples = [
         (media["schema"]["$ref"].rpartition("/")[2], example["value"])

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 from litestar import Litestar, get
-from litestar.exceptions import InternalServerException, ServiceUnavailableException
+from litestar.exceptions import InternalServerException
 from litestar.testing import TestClient
 from structlog.testing import capture_logs
 
@@ -23,11 +23,6 @@ async def _framework_bug() -> None:
     raise InternalServerException(CANARY)
 
 
-@get("/busy")
-async def _busy() -> None:
-    raise ServiceUnavailableException(CANARY)
-
-
 @get("/hurried")
 async def _hurried() -> None:
     raise RateLimited("publishes_per_second", "tenant", 1_001, room="chat")
@@ -35,7 +30,7 @@ async def _hurried() -> None:
 
 @pytest.fixture
 def client() -> Iterator[TestClient[Litestar]]:
-    handlers = [_bug, _framework_bug, _busy, _hurried]
+    handlers = [_bug, _framework_bug, _hurried]
     app = Litestar(handlers, exception_handlers=EXCEPTION_HANDLERS, openapi_config=None, logging_config=None)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
@@ -58,9 +53,10 @@ def test_a_bug_shows_an_incident_that_the_log_has_too_and_nothing_else(client: T
 
 
 def test_what_the_framework_refuses_is_told_in_our_words(client: TestClient[Litestar]) -> None:
-    answer = client.get("/busy")
-    assert (answer.status_code, answer.json()["type"]) == (503, "urn:roomcast:error:unavailable")
-    assert CANARY not in answer.text
+    for headers, code in (({"Host": f"{CANARY}/"}, "invalid"), ({}, "not_found")):
+        answer = client.get(f"/{CANARY}", headers=headers)
+        assert answer.json()["type"] == f"urn:roomcast:error:{code}"
+        assert CANARY not in answer.text
 
 
 def test_a_refusal_has_the_errors_optional_fields_and_whole_seconds_in_its_header(client: TestClient[Litestar]) -> None:
