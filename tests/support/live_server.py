@@ -30,6 +30,12 @@ class LiveNode:
         """As http://127.0.0.1:8000."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """The process id of a node that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> "LiveNode":
         """Start the process; `wait` until it serves."""
         listener = socket.create_server(("127.0.0.1", self.port), backlog=2048)

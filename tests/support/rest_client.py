@@ -24,6 +24,11 @@ class Rest:
         """One request."""
         return await self._client.request(method, path, json=body)
 
+    async def ask_raw(self, method: str, path: str, body: bytes) -> httpx.Response:
+        """One request with a body as it is, said to be JSON."""
+        headers = {"Content-Type": "application/json"}
+        return await self._client.request(method, path, content=body, headers=headers)
+
     async def get(self, path: str) -> Any:
         """The JSON of a GET that succeeds."""
         answer = await self.ask("GET", path)
