@@ -21,7 +21,7 @@ from prometheus_client import make_asgi_app
 from service import telemetry
 from service.app import create_app
 from service.settings import Settings, read_settings
-from service.transports.handover import GuardedHttpProtocol, HandoverProtocol
+from service.transports.http_guard import GuardedHttpProtocol
 
 
 class NodeServer(uvicorn.Server):
@@ -52,12 +52,11 @@ class NodeServer(uvicorn.Server):
 
 
 def node_config(settings: Settings) -> uvicorn.Config:
-    """uvicorn's configuration of a node: our protocol classes, and nothing of its own logs, proxies or compression."""
+    """uvicorn's configuration of a node: our protocol classes, and nothing of its own logs and proxies."""
     return uvicorn.Config(
         create_app(settings),
         http=GuardedHttpProtocol,
-        ws=HandoverProtocol,
-        ws_per_message_deflate=False,  # inflates without bound, and costs 36 KB a socket
+        ws="websockets-sansio",  # only so that uvicorn lets upgrades pass; GuardedHttpProtocol takes them
         lifespan="on",
         log_config=None,
         access_log=False,

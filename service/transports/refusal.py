@@ -40,6 +40,11 @@ def refuse(
     body = problem_body(error, status)
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/problem+json\r\n{headers}"
     transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+    discard(transport, connections)
+
+
+def discard(transport: asyncio.Transport, connections: MutableSet[Any]) -> None:
+    """End a connection whose answer is written; its protocol is replaced."""
     transport.set_protocol(_Discard(transport, connections))
     transport.resume_reading()
     if transport.can_write_eof():

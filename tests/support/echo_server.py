@@ -10,7 +10,8 @@ from typing import Any
 import uvicorn
 
 from service.transports.frames import BINARY, TEXT, frame
-from service.transports.handover import GuardedHttpProtocol, HandoverProtocol, take_over
+from service.transports.handover import take_over
+from service.transports.http_guard import GuardedHttpProtocol
 from service.transports.live_socket import LiveSocket, SocketRules
 from service.transports.outbox import Turn
 
@@ -60,7 +61,7 @@ def echo_config(rules: SocketRules, port: int) -> uvicorn.Config:
     return uvicorn.Config(
         echo_app(rules),
         port=port,
-        ws=HandoverProtocol,
+        ws="websockets-sansio",
         http=GuardedHttpProtocol,
         lifespan="off",
         log_level="warning",
