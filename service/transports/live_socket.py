@@ -1,4 +1,4 @@
-"""One open WebSocket as a light asyncio.Protocol: no task, no queue, no timer of its own; 2 KB idle, transport included.
+"""One open WebSocket as a light asyncio.Protocol: no task, no queue, no timer of its own; 2 KB idle with its transport.
 
 The states and what follows what are in `socket_state`; all that changes the state here is `_enter`.
 """
