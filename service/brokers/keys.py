@@ -72,7 +72,6 @@ class Keyspace:
     SYSTEM: Final = b"rc%d:{n}:system" % FORMAT  # database_id, format, run, boot, generation
     LEASES: Final = b"rc%d:{n}:leases" % FORMAT  # lease -> when it ends, by Redis' clock
     SWEEPS: Final = b"rc%d:{n}:sweeps" % FORMAT  # ended lease -> until when its sweeper has time
-    COUNTER: Final = b"rc%d:{n}:counter" % FORMAT
 
     def __init__(self, database: int) -> None:
         self._channel_prefix = b"rc%d.%d:" % (FORMAT, database) if database else b"rc%d:" % FORMAT

@@ -32,9 +32,9 @@ class Lease:
     async def take(self) -> bytes | None:
         """Take a new one; returns the old one, if there was one, which is to be swept."""
         link, old = self._link, self._link.lease
-        keys = [Keyspace.LEASES, Keyspace.COUNTER]
         asked_at = asyncio.get_running_loop().time()
-        lease: bytes = await link.ask(scripts.TAKE_LEASE.pack(keys, link.node, self._lease_ms), _as_it_is)
+        packed = scripts.TAKE_LEASE.pack([Keyspace.LEASES], link.node, self._lease_ms)
+        lease: bytes = await link.ask(packed, _as_it_is)
         link.begin_lease(lease)
         link.lease_ends_at = asked_at + self._lease_seconds
         return old or None

@@ -53,6 +53,8 @@ class Link:
         self._database_id = database_id
         self._redis_is_embedded = redis_is_embedded
         self._redis_restart = redis_restart
+        #: Send a packed command; the callable gets the reply or a RoomcastError, later and in order.
+        self.send: Callable[[bytes, Done], None] = _refuse
         self._connection: CommandConnection | None = None
         self._tenants: set[str] = set()
 
@@ -67,13 +69,6 @@ class Link:
     def holds_lease(self) -> bool:
         """Whether Redis can't have ended this node's lease."""
         return asyncio.get_running_loop().time() < self.lease_ends_at
-
-    def send(self, packed: bytes, done: Done) -> None:
-        """Send a packed command; `done` gets the reply or a RoomcastError, later and in order."""
-        if self._connection is None:
-            asyncio.get_running_loop().call_soon(done, out_of_reach())
-        else:
-            self._connection.send(packed, done)
 
     def ask(self, packed: bytes, convert: Callable[[Any], Wanted]) -> asyncio.Future[Wanted]:
         """Send a packed command now; the future brings the converted reply, or what `convert` raises."""
@@ -124,6 +119,7 @@ class Link:
             connection.abort()
             raise
         self._connection = connection
+        self.send = connection.send
 
     def abort(self) -> None:
         """Drop the connection: what waits fails with an unknown outcome."""
@@ -133,6 +129,7 @@ class Link:
     def _lose(self) -> None:
         if self._connection is not None:
             self._connection = None
+            self.send = _refuse
             self._told_lost()
 
     def _load_scripts(self) -> None:
@@ -174,6 +171,11 @@ class Link:
             log.info("Redis does not tell its appendfsync: restarts count as loss", reason=str(error))
             return False
         return list(reply[1:]) == [b"always"]
+
+
+def _refuse(_packed: bytes, done: Done) -> None:
+    """What `send` is while there is no connection."""
+    asyncio.get_running_loop().call_soon(done, out_of_reach())
 
 
 def _ignore(_reply: object) -> None:

@@ -18,7 +18,6 @@ from service.brokers.broker import (
 from service.brokers.keys import RoomKeys
 from service.brokers.link import Link
 from service.brokers.resp import bulk, pack
-from service.protocol.errors import RoomcastError
 from service.protocol.identifiers import Position
 
 _PUBLISH_ARGUMENTS: Final = 5
@@ -112,11 +111,11 @@ def _retention_bulks(messages: int, seconds: int) -> bytes:
 
 
 def _published(done: PublicationDone, reply: Any) -> None:
-    if isinstance(reply, RoomcastError):
+    if type(reply) is not list:
         done(reply)
         return
     epoch, offset, stored, duplicate, members = reply
-    position = Position(envelope.epoch_text(epoch), offset)
+    position = Position(epoch.decode(), offset)
     done(tuple.__new__(Publication, (position, stored == 1, duplicate == 1, members)))
 
 

@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
         """End it now; what waits fails."""
         self._transport.abort()
 
-    def _append(self, packed: bytes, replies: int) -> None:
+    def _append(self, packed: bytes, replies: int = 1) -> None:
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(packed)
@@ -166,7 +166,7 @@ class CommandConnection(Connection):
             refused = Unavailable("Redis is behind: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
             self._loop.call_soon(done, refused)
         else:
-            self._append(packed, 1)
+            self._append(packed)
             self._waiting.append(done)
 
     def command(self, packed: bytes) -> asyncio.Future[Any]:
@@ -177,15 +177,18 @@ class CommandConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Hand every reply to whoever waits for it."""
-        reader, waiting = self._reader, self._waiting
-        reader.feed(data)
-        while (reply := reader.gets()) is not False:
+        gets, waiting = self._reader.gets, self._waiting
+        self._reader.feed(data)
+        while (reply := gets()) is not False:
             self._answered += 1
-            if isinstance(reply, hiredis.ReplyError):
+            if type(reply) is hiredis.ReplyError:
                 if str(reply).startswith("NOSCRIPT"):
                     self._scripts_lost()
                 reply = refusal(reply)
-            call(waiting.popleft(), reply)
+            try:
+                waiting.popleft()(reply)
+            except Exception:
+                _report()
         self._note_answers()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -194,17 +197,17 @@ class CommandConnection(Connection):
         waiting, self._waiting = self._waiting, deque()
         sent = len(waiting) - len(self._unsent)
         for number, done in enumerate(waiting):
-            call(done, outcome_unknown() if number < sent else out_of_reach())
+            try:
+                done(outcome_unknown() if number < sent else out_of_reach())
+            except Exception:
+                _report()
         super().connection_lost(exc)
 
 
-def call(done: Done, reply: object) -> None:
-    """Call what waited; its own mistake must not shift the replies of those behind it."""
-    try:
-        done(reply)
-    except Exception:
-        telemetry.counters.faults += 1
-        log.exception("an answer from Redis could not be handled", incident=telemetry.new_incident())
+def _report() -> None:
+    """What waited made a mistake: it must not shift the replies of those behind it."""
+    telemetry.counters.faults += 1
+    log.exception("an answer from Redis could not be handled", incident=telemetry.new_incident())
 
 
 def settle(future: asyncio.Future[Wanted], convert: Callable[[Any], Wanted] | None = None) -> Done:

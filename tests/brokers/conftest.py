@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from service.brokers.broker import (
 )
 from service.brokers.redis import RedisConnectionManager
 from service.brokers.server_binary import find_server
-from service.protocol.errors import RoomcastError
+from service.protocol.errors import RoomcastError, Unavailable
 from service.protocol.identifiers import Position
 
 KEEP = Retention(100, 300)
@@ -139,9 +139,12 @@ async def until(holds: Callable[[], object], changed: asyncio.Event, seconds: fl
 
 
 async def eventually(holds: Callable[[], Awaitable[object]], seconds: float = 10) -> None:
-    """Ask until it holds: what Redis holds tells nobody when it changes."""
+    """Ask until it holds, over outages: what Redis holds tells nobody when it changes."""
     async with asyncio.timeout(seconds):
-        while not await holds():
+        while True:
+            with suppress(Unavailable):
+                if await holds():
+                    return
             await asyncio.sleep(0.01)
 
 

@@ -93,4 +93,4 @@ async def test_a_stopped_node_leaves_nothing_behind(server: Server, nodes: Nodes
     assert await a.list_rooms("T1", "", "", 10) == [("chat", 1, 1)]
     left = {key for key in server.client.scan_iter("*") if b"node-b" in key}
     assert not left
-    assert server.client.zrange("rc1:{n}:leases", 0, -1) == [b"node-a.1"]
+    assert server.client.zrange("rc1:{n}:leases", 0, -1) == [a._link.lease]

@@ -8,7 +8,7 @@ from service.protocol.errors import Unavailable
 from tests.brokers.conftest import Node, Room, Server
 
 pytestmark = pytest.mark.anyio
-POISON = b'"data":"' + bytes(range(256)) + b'\n\r\n 1 m x 9 9 9\n"'
+POISON = b'"data":"' + bytes(range(256)) + b'\n\r\n 1 m [9]\n"'
 
 
 async def test_a_message_arrives_on_every_node_as_it_was_sent(a: Node, b: Node) -> None:

@@ -21,7 +21,7 @@ local function begin_epoch(meta, stream, channel, generation, old)
   redis.call('DEL', stream, meta)
   redis.call('HSET', meta, 'e', epoch, 'o', 0, 'g', generation)
   redis.call('EXPIRE', meta, META_SECONDS)
-  if old then redis.call('PUBLISH', channel, '1 e ' .. epoch .. ' 0\n') end
+  if old then redis.call('PUBLISH', channel, '1 e ["' .. epoch .. '",0]\n') end
   return epoch, 0, 0
 end
 

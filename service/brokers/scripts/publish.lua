@@ -37,6 +37,6 @@ local offset_text = string.format('%.0f', offset)
 redis.call('HSET', meta, 'o', offset_text)
 redis.call('EXPIRE', meta, META_SECONDS)
 if KEYS[5] then redis.call('SET', KEYS[5], epoch .. ' ' .. offset_text .. ' ' .. stored, 'EX', 300) end
-redis.call('PUBLISH', channel,
-  '1 m ' .. epoch .. ' ' .. offset_text .. ' ' .. stored .. ' ' .. time_ms .. ' ' .. ARGV[1] .. '\n' .. ARGV[2])
+redis.call('PUBLISH', channel, '1 m ["' .. epoch .. '",' .. offset_text .. (stored == 1 and ',true,' or ',false,')
+  .. time_ms .. ',' .. ARGV[1] .. ']\n' .. ARGV[2])
 return {epoch, offset, stored, 0, redis.call('HLEN', KEYS[3])}
