@@ -30,6 +30,7 @@ BODY_TIMEOUT_SECONDS: Final = 30
 # What goes beyond a limit is still read this far, and thrown away, before it is refused: a client that is cut off
 # while it sends sees a broken connection, and not the answer.
 _DRAINED_BYTES: Final = 8 * 1024 * 1024
+_LOOKED_AT_BYTES: Final = 256 * 1024
 _BODY_LIMIT: Final = "roomcast_body_limit_bytes"
 _BODY_RECEIVED: Final = "roomcast_body_received"
 
@@ -148,7 +149,9 @@ def decode_body(decoder: msgspec.json.Decoder[Any], body: bytes, *, checks_value
     try:
         value = decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise refusal(body, False, error) from None
+        # A look at the whole body finds the better reason; of 8 MiB it takes 0.2 s, and the error alone must do.
+        looked_at = body if len(body) <= _LOOKED_AT_BYTES else b"{}"
+        raise refusal(looked_at, False, error) from None
     if not checks_values:
         return value
     check_depth(body)

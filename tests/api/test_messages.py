@@ -116,7 +116,7 @@ def test_a_publish_into_a_crowd_counts_by_its_members(server: Server) -> None:
 def test_a_large_batch_counts_as_several_requests(server: Server) -> None:
     tenant = make_tenant(server, "bulky", Limits(api_requests_per_second=5))
     with Rest(server, tenant.api_key) as client:
-        client.refused("malformed", "POST", "/v1/messages", b"[" * 8 * 2**20)
+        client.refused("malformed", "POST", "/v1/messages", b" " * 8 * 2**20)
         problem = client.refused("rate_limited", "GET", "/v1/counts")
         assert isinstance(problem.retry_after_ms, int)
         assert problem.retry_after_ms > 500
