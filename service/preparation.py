@@ -1,20 +1,16 @@
-"""The database opened and made ready, for the command line and, as `python -m service.preparation [demo]`, for `serve`.
-
-With `demo` there is a tenant of that name afterwards, and what one needs to try it is printed as JSON.
-"""
+"""The database opened and made ready, for the command line and, at its start, for `serve`."""
 
 import asyncio
-import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import msgspec
 
+from service.orders import Demo, Prepared
 from service.private_files import make_private_folder, write_private_file
 from service.protocol.errors import RoomcastError
-from service.settings import Settings, SettingsError, read_settings
+from service.settings import Settings, SettingsError
 from service.tenants.keys import Sealer, SealingKeyError, load_or_make_sealing_key
 from service.tenants.snapshot import SCOPES
 from service.tenants.storage import NewTenant, NotMigrated, Storage, upgrade_database
@@ -49,15 +45,6 @@ class TenantKeys(msgspec.Struct):
     def of(cls, new: NewTenant) -> "TenantKeys":
         """The keys of a tenant just made."""
         return cls(new.tenant.name, SigningKeyText(new.kid, new.algorithm, new.secret), new.api_key)
-
-
-class Demo(msgspec.Struct):
-    """What one needs to try the demo tenant."""
-
-    user: str
-    token: str
-    api_key: str
-    keys_file: str
 
 
 def prepare_database(settings: Settings) -> None:
@@ -119,28 +106,17 @@ async def find_or_make_demo(settings: Settings, storage: Storage) -> Demo:
     return Demo(DEMO_USER, token, keys.api_key, str(keys_file))
 
 
-def main(arguments: list[str]) -> None:
-    """Ready the database of the environment's settings; a failure is one sentence on stdout and exit code 1."""
+def prepare(settings: Settings, *, demo: bool) -> Prepared:
+    """Make the database ready, with `demo` the demo tenant too; a failure is a sentence in the answer."""
     try:
-        settings = read_settings(os.environ)
         prepare_database(settings)
-        if arguments == ["demo"]:
-            demo = with_storage(settings, lambda storage: find_or_make_demo(settings, storage))
-            sys.stdout.buffer.write(msgspec.json.encode(demo))
-        else:
-            with_storage(settings, _look)
+        if demo:
+            return Prepared(demo=with_storage(settings, lambda storage: find_or_make_demo(settings, storage)))
+        with_storage(settings, _look)
     except DATABASE_ERRORS as error:
-        sys.exit(_fail(str(error)))
+        return Prepared(error=str(error) or type(error).__name__)
+    return Prepared()
 
 
-async def _look(storage: Storage) -> None:
+async def _look(_storage: Storage) -> None:
     """Nothing: that it opens shows that the sealing key is the right one."""
-
-
-def _fail(sentence: str) -> int:
-    print(sentence)
-    return 1
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,25 +1,26 @@
 """One node process: `python -m service.server WORKER CONTROL_FD LISTEN_FD [METRICS_FD]`, started by the supervisor.
 
-It loads the application, reads its settings from the control socket, a JSON object of their variables on one line,
-serves on the inherited listening socket, writes one byte to the control socket when it does, and ends in good order on
-SIGTERM and SIGINT.
+It loads the application and takes its orders from the control socket: to ready the database, if it is the first
+node, and to serve on the inherited listening socket. It ends in good order on SIGTERM and SIGINT.
 """
 
 import asyncio
 import contextlib
 import gc
-import json
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 
+import msgspec
 import uvicorn
 import uvloop
 from prometheus_client import make_asgi_app
 
 from service import telemetry
 from service.app import create_app
+from service.orders import Order
+from service.preparation import prepare
 from service.settings import Settings, read_settings
 from service.transports.http_guard import GuardedHttpProtocol
 
@@ -32,7 +33,7 @@ class NodeServer(uvicorn.Server):
         self._control = control
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then the listener; then write the ready byte."""
+        """Start the application, then the listener; then say so."""
         await super().startup(sockets)
         # what lives now lives on: never looked at again. 50,000 allocations between looks at the young, measured on the
         # fan-out to 1,000 sockets (bench/peers/prototype.py)
@@ -40,7 +41,7 @@ class NodeServer(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         with self._control:
-            self._control.sendall(b"\x01")
+            self._control.sendall(b"\n")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -91,12 +92,16 @@ def main(arguments: list[str]) -> None:
     """Run the node; exits with 0 after a signal, and not with 0 when it could not start."""
     worker, *descriptors = map(int, arguments)
     control, listener, *rest = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-    with control.makefile() as lines:
-        line = lines.readline()
-    if not line:  # the supervisor ended before it knew the settings
-        return
-    settings = read_settings(json.loads(line))
-    telemetry.configure_logging(settings.log_format, worker=worker)
+    with control.makefile("rb") as lines:
+        for line in lines:  # none: the supervisor ended before it gave an order
+            order = msgspec.json.decode(line, type=Order)
+            settings = read_settings(order.variables)
+            telemetry.configure_logging(settings.log_format, worker=worker)
+            if order.task == "serve":
+                break
+            control.sendall(msgspec.json.encode(prepare(settings, demo=order.task == "prepare demo")) + b"\n")
+        else:
+            return
     uvloop.run(serve(settings, control, listener, rest[0] if rest else None))
 
 

@@ -5,19 +5,16 @@ All are children that end with this process, however it ends. It imports no fram
 
 import asyncio
 import errno
-import os
 import signal
 import socket
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from service.brokers.embedded import EmbeddedValkey, EmbeddedValkeyError, end_process
-from service.parent_death import end_with_parent
+from service.brokers.embedded import EmbeddedValkey, EmbeddedValkeyError
+from service.orders import Demo, Prepared
 from service.private_files import make_private_folder
 from service.settings import Settings, write_settings
 from service.worker import Worker
@@ -43,8 +40,8 @@ class Supervisor:
         self._watching: list[asyncio.Task[None]] = []
         self._asked_to_stop = asyncio.Event()
 
-    async def run(self, announce: Callable[[str, bytes], None]) -> None:
-        """Start everything, call `announce(address, what preparation printed)`, and serve until SIGTERM or SIGINT.
+    async def run(self, announce: Callable[[str, Demo | None], None]) -> None:
+        """Start everything, call `announce(address, demo tenant)`, and serve until SIGTERM or SIGINT.
 
         The signal ends all in good order; a second one ends the workers at once. Raises StartError.
         """
@@ -56,7 +53,7 @@ class Supervisor:
             await asyncio.wait((starting, asked_to_stop), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 prepared = starting.result()
-                announce(self.address, prepared)
+                announce(self.address, prepared.demo)
                 await asked_to_stop
         finally:
             for task in (starting, asked_to_stop):
@@ -70,7 +67,7 @@ class Supervisor:
         host, port = self._listeners[0].getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    async def _start(self) -> bytes:
+    async def _start(self) -> Prepared:
         settings = self._settings
         make_data_dir(settings.data_dir)
         self._listeners.append(open_listener(settings.host, settings.port, "--port"))
@@ -81,45 +78,30 @@ class Supervisor:
             self._workers.append(
                 Worker(index, self._worker_module, [self._listeners[0], *self._listeners[index + 1 :][:1]])
             )
-        # all that takes time, at once: the nodes load the application while the database is made ready
-        preparing = asyncio.create_task(self._prepare())
-        launching = asyncio.gather(*(worker.launch() for worker in self._workers))
-        try:
-            if self._valkey is not None:
+        await asyncio.gather(*(worker.launch() for worker in self._workers))
+        if self._valkey is not None:  # while the nodes load the application
+            try:
                 url = await self._valkey.start()
-                settings = msgspec.structs.replace(settings, redis_url=url, redis_is_embedded=True)
-                self._watching.append(asyncio.create_task(self._valkey.supervise()))
-            prepared = await preparing
-            await launching
-        except EmbeddedValkeyError as error:
-            raise StartError(str(error)) from None
-        finally:
-            preparing.cancel()
-            await asyncio.gather(preparing, launching, return_exceptions=True)
+            except EmbeddedValkeyError as error:
+                raise StartError(str(error)) from None
+            settings = msgspec.structs.replace(settings, redis_url=url, redis_is_embedded=True)
+            self._watching.append(asyncio.create_task(self._valkey.supervise()))
         variables = write_settings(settings)
+        prepared = await self._prepare(variables)
         if not all(await asyncio.gather(*(worker.serve(variables) for worker in self._workers))):
             raise StartError("A node did not start: the log above says why.")
         self._watching += [asyncio.create_task(worker.keep_running(variables)) for worker in self._workers]
         return prepared
 
-    async def _prepare(self) -> bytes:
-        """Make the database ready in a process of its own: SQLAlchemy would stay in this one's memory for nothing."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "service.preparation", *(["demo"] if self._demo else [])),
-            stdin=DEVNULL,
-            stdout=PIPE,
-            env={**os.environ, **write_settings(self._settings)},
-            start_new_session=True,
-            preexec_fn=end_with_parent,
-        )
-        try:
-            answer, _ = await process.communicate()
-        finally:
-            await end_process(process, _GRACE_SECONDS)
-        if process.returncode != 0:
-            raise StartError(answer.decode().strip() or "The database can't be made ready: the log above says why.")
-        return answer
+    async def _prepare(self, variables: Mapping[str, str]) -> Prepared:
+        """Have the first node ready the database: it has loaded what this takes, and this process stays small."""
+        answer = await self._workers[0].prepare(variables, demo=self._demo)
+        if not answer:
+            raise StartError("A node did not start: the log above says why.")
+        prepared = msgspec.json.decode(answer, type=Prepared)
+        if prepared.error is not None:
+            raise StartError(prepared.error)
+        return prepared
 
     async def _stop(self) -> None:
         for task in self._watching:

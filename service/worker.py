@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -11,9 +10,11 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 import structlog
 
 from service.brokers.embedded import end_process
+from service.orders import Order
 from service.parent_death import end_with_parent
 
 _BACKOFF_SECONDS: Final = (0.1, 5.0)  # first and longest wait before a restart; doubled each time it fails soon
@@ -25,7 +26,8 @@ log = structlog.get_logger()
 class Worker:
     """One node process and those that take its place when it crashes.
 
-    `launch` starts the process, which loads the application (1.3 s of CPU) and waits; `serve` tells it the settings.
+    `launch` starts the process, which loads the application (1.3 s of CPU) and waits for its orders:
+    `prepare`, if it is the first one, then `serve`.
     """
 
     def __init__(self, index: int, module: str, listeners: Sequence[socket.socket]) -> None:
@@ -55,17 +57,25 @@ class Worker:
             )
         self._control = await asyncio.open_connection(sock=control)
 
+    async def prepare(self, variables: Mapping[str, str], *, demo: bool) -> bytes:
+        """Have it ready the database; the JSON of a `Prepared`, empty when it ended before."""
+        return await self._ask(Order("prepare demo" if demo else "prepare", variables))
+
     async def serve(self, variables: Mapping[str, str]) -> bool:
-        """Tell it these settings' variables; True once it serves, False when it ended before."""
+        """Have it serve with these settings; True once it does, False when it ended before."""
+        answer = await self._ask(Order("serve", variables))
+        if self._control is not None:
+            self._control[1].close()
+        return answer == b"\n"
+
+    async def _ask(self, order: Order) -> bytes:
         assert self._control is not None  # noqa: S101 - launched before
         reader, writer = self._control
         try:
-            writer.write(json.dumps(variables).encode() + b"\n")
-            return await reader.read(1) == b"\x01"
+            writer.write(msgspec.json.encode(order) + b"\n")
+            return await reader.readline()
         except ConnectionError:
-            return False
-        finally:
-            writer.close()
+            return b""
 
     async def keep_running(self, variables: Mapping[str, str]) -> None:
         """Start the process again whenever it ends, after 0.1 s, up to 5 s when it keeps failing; for ever."""

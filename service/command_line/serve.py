@@ -4,22 +4,13 @@ import asyncio
 import shlex
 import sys
 
-import msgspec
 import rich_click as click
 
 from service.command_line.options import failures, option, setting_options, settings_of
+from service.orders import Demo
 from service.settings import Settings
 from service.supervisor import StartError, Supervisor
 from service.telemetry import configure_logging
-
-
-class Demo(msgspec.Struct):
-    """What preparation tells of the demo tenant (`service.preparation.Demo`, without what that imports)."""
-
-    user: str
-    token: str
-    api_key: str
-    keys_file: str
 
 
 @click.command()
@@ -34,15 +25,14 @@ def serve(demo: bool, **texts: str | None) -> None:
     click.echo("Roomcast has ended.")
 
 
-def announce(settings: Settings, address: str, told: bytes) -> None:
+def announce(settings: Settings, address: str, demo: Demo | None) -> None:
     """Print that it is ready, and with a demo tenant how to talk to it: below 20 lines."""
     nodes = "1 node" if settings.workers == 1 else f"{settings.workers} nodes"
     broker = "your Redis" if settings.redis_url else "an embedded Valkey"
     click.echo(
         f"Roomcast is ready on {address} with {nodes} and {broker}; data in {settings.data_dir}. Ctrl-C ends it."
     )
-    if told:
-        demo = msgspec.json.decode(told, type=Demo)
+    if demo is not None:
         command = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("roomcast") else f"{sys.executable} -m service"
         url = f"{address.replace('http', 'ws', 1)}/v1/connect"
         click.echo(f"""

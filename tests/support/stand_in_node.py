@@ -10,6 +10,12 @@ import socket
 import sys
 from types import FrameType
 
+import msgspec
+
+from service.orders import Order
+from service.preparation import prepare
+from service.settings import read_settings
+
 worker, control_fd, listen_fd, *_ = map(int, sys.argv[1:])
 
 
@@ -20,14 +26,19 @@ def end(_number: int, _frame: FrameType | None) -> None:
 signal.signal(signal.SIGTERM, end)
 if os.environ.get("STAND_IN_FAILS") == "at start":
     sys.exit(3)
-with socket.socket(fileno=control_fd) as control, control.makefile() as lines:
-    if not (line := lines.readline()):
+with socket.socket(fileno=control_fd) as control, control.makefile("rb") as lines:
+    for line in lines:
+        order = msgspec.json.decode(line, type=Order)
+        if order.task == "serve":
+            break
+        prepared = prepare(read_settings(order.variables), demo=order.task == "prepare demo")
+        control.sendall(msgspec.json.encode(prepared) + b"\n")
+    else:
         sys.exit(0)
-    settings = json.loads(line)
-    control.sendall(b"\x01")
+    control.sendall(b"\n")
 with socket.socket(fileno=listen_fd) as listener:
     listener.setblocking(True)
     while True:
         connection, _ = listener.accept()
         with connection:
-            connection.sendall(json.dumps({"worker": worker, "pid": os.getpid(), **settings}).encode() + b"\n")
+            connection.sendall(json.dumps({"worker": worker, "pid": os.getpid(), **order.variables}).encode() + b"\n")

@@ -1,0 +1,29 @@
+"""What the supervisor and a node process say to each other on the control socket: a line of JSON each."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What the supervisor asks; `prepare` is answered by a `Prepared`, `serve` by an empty line once the node does."""
+
+    task: Literal["prepare", "prepare demo", "serve"]
+    variables: Mapping[str, str]  # the settings, as environment variables
+
+
+class Demo(msgspec.Struct):
+    """What one needs to try the demo tenant."""
+
+    user: str
+    token: str
+    api_key: str
+    keys_file: str
+
+
+class Prepared(msgspec.Struct, omit_defaults=True):
+    """What came of the preparation of the database."""
+
+    error: str | None = None
+    demo: Demo | None = None
