@@ -24,7 +24,7 @@ class ConnectionManager:
         self.broker: Broker = services.broker
         self.node = node
         self.connections: dict[str, Connection] = {}
-        self.users: dict[str, list[Connection]] = {}
+        self.users: dict[str, set[Connection]] = {}
         self.rooms = LocalRooms(tenant.id, services, self.connections)
         self.budgets = Budgets(tenant.limits)
         self._take_snapshot(tenant)
@@ -60,14 +60,14 @@ class ConnectionManager:
     def connect(self, connection: Connection) -> None:
         """A reserved connection is there: messages to it and its user reach it from now on."""
         self.connections[connection.id] = connection
-        self.users.setdefault(connection.user, []).append(connection)
+        self.users.setdefault(connection.user, set()).add(connection)
 
     def disconnect(self, connection: Connection) -> None:
         """The socket is gone: out of all rooms and counts. Nothing happens the second time."""
         if self.connections.pop(connection.id, None) is None:
             return
         same_user = self.users[connection.user]
-        same_user.remove(connection)
+        same_user.discard(connection)
         if not same_user:
             del self.users[connection.user]
         for member in list(connection.rooms.values()):

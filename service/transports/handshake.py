@@ -7,7 +7,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -43,29 +43,35 @@ def read_opening(method: str, http_version: str, headers: Headers) -> Opening:
         raise BadHandshake("a WebSocket is opened with GET", HTTPStatus.METHOD_NOT_ALLOWED, "allow: GET\r\n")
     if http_version != "1.1":
         raise BadHandshake("a WebSocket is opened over HTTP/1.1")
-    if not _values(headers, b"host"):
+    fields: dict[bytes, bytes] = {}
+    for name, value in headers:
+        fields[name] = fields[name] + b"," + value if name in fields else value
+    if not fields.get(b"host"):
         raise BadHandshake("the header Host is missing")
-    if b"websocket" not in _values(headers, b"upgrade") or b"upgrade" not in _values(headers, b"connection"):
+    if not (_names(fields, b"upgrade", b"websocket") and _names(fields, b"connection", b"upgrade")):
         raise BadHandshake("the headers Upgrade and Connection ask for no WebSocket")
-    if _values(headers, b"sec-websocket-version") != [b"13"]:
+    if fields.get(b"sec-websocket-version", b"").strip() != b"13":
         # Section 4.4: the answer says which version would do.
         raise BadHandshake("only version 13 is spoken", HTTPStatus.UPGRADE_REQUIRED, "sec-websocket-version: 13\r\n")
-    keys = [value.strip() for name, value in headers if name == b"sec-websocket-key"]
-    if len(keys) != 1 or not _is_key(keys[0]):
+    key = fields.get(b"sec-websocket-key", b"").strip()
+    if not _is_key(key):
         raise BadHandshake("Sec-WebSocket-Key is not 16 bytes in base64")
-    if len(_values(headers, b"origin")) > 1:
+    if b"," in fields.get(b"origin", b""):
         raise BadHandshake("more than one Origin")
-    offers = b",".join(value for name, value in headers if name == b"sec-websocket-protocol").decode("latin-1")
-    subprotocols = [text.strip() for text in offers.split(",") if text.strip()]
-    if not all(map(_TOKEN.fullmatch, subprotocols)):
+    return Opening(key, _subprotocols(fields.get(b"sec-websocket-protocol", b"")))
+
+
+def _names(fields: Mapping[bytes, bytes], header: bytes, wanted: bytes) -> bool:
+    """Whether a header's comma-separated values have one, in any case."""
+    value = fields.get(header, b"").lower()
+    return value == wanted or any(part.strip() == wanted for part in value.split(b","))
+
+
+def _subprotocols(value: bytes) -> list[str]:
+    offered = [text.strip() for text in value.decode("latin-1").split(",") if text.strip()]
+    if not all(map(_TOKEN.fullmatch, offered)):
         raise BadHandshake("Sec-WebSocket-Protocol is no list of subprotocols")
-    return Opening(keys[0], subprotocols)
-
-
-def _values(headers: Headers, wanted: bytes) -> list[bytes]:
-    """The comma-separated values of a header, in lower case."""
-    lines = [value for name, value in headers if name == wanted]
-    return [value.strip() for value in b",".join(lines).lower().split(b",")] if lines else []
+    return offered
 
 
 def _is_key(key: bytes) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from urllib.parse import unquote
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.protocol.errors import ErrorCode, Malformed, RoomcastError
@@ -49,10 +50,16 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0  # parsed, of this request
         self._unfinished_bytes = 0  # received while the head was not complete
         self._over_limit = ""
+        self._is_upgrade: bool | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """A new connection has 5 s for its first head."""
-        super().connection_made(transport)
+        """A new connection has 5 s for its first head. As uvicorn's, less the server's own address and its logs."""
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        peer = transport.get_extra_info("peername")  # four fields with IPv6
+        self.client = peer[:2] if isinstance(peer, tuple) else None
+        self.scheme = "http"
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -88,6 +95,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._stage, self._watched = _Stage.HEAD, None
         self._head_bytes = self._unfinished_bytes = 0
+        self._is_upgrade = None
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -113,6 +121,12 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """The request is whole."""
         self._stage = _Stage.NOTHING
         super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        """uvicorn asks three times a head; once is enough."""
+        if self._is_upgrade is None:
+            self._is_upgrade = super()._should_upgrade()
+        return self._is_upgrade
 
     def _count(self, line_bytes: int, more_bytes: int) -> None:
         self._head_bytes += more_bytes
