@@ -1,7 +1,6 @@
 """Nodes as real processes, on one Redis and one database, that can be killed, frozen and started again."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -11,7 +10,9 @@ import time
 from pathlib import Path
 
 import httpx
+import msgspec
 
+from service.orders import Order
 from service.settings import Settings, write_settings
 
 
@@ -49,14 +50,14 @@ class LiveNode:
                 stdout=log,
                 stderr=log,
             )
-        self._control.sendall(json.dumps(self._variables).encode() + b"\n")
+        self._control.sendall(msgspec.json.encode(Order("serve", self._variables)) + b"\n")
         return self
 
     def wait(self) -> "LiveNode":
         """Back when it serves."""
         assert self._control is not None
         with self._control as control:
-            assert control.recv(1) == b"\x01", self.log.read_text()[-4000:]
+            assert control.recv(1) == b"\n", self.log.read_text()[-4000:]
         return self
 
     def freeze(self) -> None:

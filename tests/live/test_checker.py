@@ -1,0 +1,111 @@
+"""The checker catches what it is there for, or its runs count for nothing."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.checker import Acknowledged, Delivered, Entered, Kept, Record, Refused, Started, Told, check
+
+KEPT_MESSAGES = 5
+
+
+def sound_run() -> list[Record]:
+    """Two publishers and two subscribers, one of which drops and recovers; everything as promised."""
+    records: list[Record] = [Entered("s1", "r", ("e", 0), None), Entered("s2", "r", ("e", 0), None)]
+    for offset in range(1, 11):
+        publisher, key, place = f"p{offset % 2}", f"k{offset}", ("e", offset)
+        records += [Started(publisher, "r", key), Acknowledged(publisher, "r", key, place)]
+        records.append(Delivered("s1", "r", key, place))
+        if offset <= 4:
+            records.append(Delivered("s2", "r", key, place))
+    records.append(Entered("s2", "r", ("e", 10), True))
+    records += [Delivered("s2", "r", f"k{offset}", ("e", offset)) for offset in range(5, 11)]
+    records += [Started("p0", "r", "bad"), Refused("p0", "r", "bad", "too_large")]
+    return records + [Kept("r", f"k{offset}", ("e", offset)) for offset in range(4, 11)]
+
+
+def delivery(records: list[Record], subscriber: str, offset: int) -> int:
+    return next(
+        index
+        for index, record in enumerate(records)
+        if isinstance(record, Delivered) and (record.subscriber, record.place[1]) == (subscriber, offset)
+    )
+
+
+def acknowledgement(records: list[Record], offset: int) -> int:
+    return next(
+        index for index, record in enumerate(records) if isinstance(record, Acknowledged) and record.place[1] == offset
+    )
+
+
+def kept(records: list[Record], offset: int) -> int:
+    return next(index for index, record in enumerate(records) if isinstance(record, Kept) and record.place[1] == offset)
+
+
+def swap(records: list[Record], one: int, other: int) -> None:
+    records[one], records[other] = records[other], records[one]
+
+
+def reorder(run: list[Record]) -> None:
+    """Pipelined, so that only the order of publishing tells."""
+    run.insert(0, Started("p1", "r", "k9"))
+
+
+Plant = Callable[[list[Record]], object]
+PLANTS: list[tuple[str, str, Plant]] = [
+    ("a swallowed message", "A3", lambda run: run.pop(delivery(run, "s1", 5))),
+    ("a swallowed first message", "A3", lambda run: run.pop(delivery(run, "s1", 1))),
+    ("a swallowed last message", "A4", lambda run: run.pop(delivery(run, "s1", 10))),
+    ("a message twice", "A3", lambda run: run.append(run[delivery(run, "s1", 10)])),
+    ("an old message again", "A3", lambda run: run.append(run[delivery(run, "s2", 3)])),
+    ("a swapped pair", "A3", lambda run: swap(run, delivery(run, "s2", 6), delivery(run, "s2", 7))),
+    ("a swallowed message of a recovery", "A3", lambda run: run.pop(delivery(run, "s2", 5))),
+    ("a recovery that ends early", "A4", lambda run: run.pop(delivery(run, "s2", 10))),
+    (
+        "a false recovered",
+        "A3",
+        lambda run: run.insert(delivery(run, "s2", 5), Entered("s2", "r", ("f", 10), True)),
+    ),
+    ("a recovery behind the client", "A3", lambda run: run.append(Entered("s2", "r", ("e", 3), True))),
+    ("a recovery of nobody", "A3", lambda run: run.append(Entered("s3", "r", ("e", 10), True))),
+    ("an acknowledged message lost", "A2", lambda run: run.pop(kept(run, 8))),
+    ("the newest message lost", "A2", lambda run: run.pop(kept(run, 10))),
+    ("an empty history", "A2", lambda run: run.__delitem__(slice(kept(run, 4), None))),
+    (
+        "a reused offset",
+        "A1",
+        lambda run: run.extend([Started("p1", "r", "new"), Acknowledged("p1", "r", "new", ("e", 7))]),
+    ),
+    ("a key with two places", "A1", lambda run: run.append(Acknowledged("p1", "r", "k3", ("e", 11)))),
+    ("another text in the history", "A1", lambda run: run.append(Kept("r", "k1", ("e", 10)))),
+    ("another text delivered", "A1", lambda run: run.append(Delivered("s1", "r", "k2", ("e", 10)))),
+    ("a refused message delivered", "A5", lambda run: run.append(Delivered("s1", "r", "bad", ("e", 11)))),
+    ("a refused message kept", "A5", lambda run: run.append(Kept("r", "bad", ("e", 11)))),
+    (
+        "a later message before an acknowledged one",
+        "A6",
+        lambda run: run.extend([Started("p9", "r", "late"), Acknowledged("p9", "r", "late", ("e", 0))]),
+    ),
+    ("one publisher's messages out of order", "A7", reorder),
+    ("a new epoch that nobody was told of", "A2", lambda run: run.append(Kept("r", "x", ("f", 1)))),
+]
+
+
+@pytest.mark.parametrize(("promise", "plant"), [plant[1:] for plant in PLANTS], ids=[plant[0] for plant in PLANTS])
+def test_a_planted_error_is_caught(promise: str, plant: Plant) -> None:
+    run = sound_run()
+    plant(run)
+    assert promise in {sentence[:2] for sentence in check(run, KEPT_MESSAGES)}
+
+
+def test_a_sound_run_is_sound() -> None:
+    assert check(sound_run(), KEPT_MESSAGES) == []
+
+
+def test_a_loss_that_is_told_is_no_loss() -> None:
+    run = sound_run()
+    at = kept(run, 4)
+    told: list[Record] = [Told("s1", "r", ("f", 0)), Entered("s2", "r", ("f", 0), False)]
+    told += [Started("p1", "r", "k11"), Acknowledged("p1", "r", "k11", ("f", 1))]
+    told += [Delivered(subscriber, "r", "k11", ("f", 1)) for subscriber in ("s1", "s2")]
+    assert check([*run[:at], *told, Kept("r", "k11", ("f", 1))], KEPT_MESSAGES) == []
