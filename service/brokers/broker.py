@@ -233,7 +233,10 @@ class Broker(Protocol):
         """As `leave`, sent and not waited for: its socket is gone."""
 
     def claim_room(self, address: RoomAddress, max_rooms: int | None) -> Awaitable[None]:
-        """This node has members in the room: counts it as occupied; raises TooMany at the tenant's limit."""
+        """This node has members in the room: counts it as occupied; raises TooMany at the tenant's limit.
+
+        Claim before the first join and release after the last leave: a dead node's members are found by its claims.
+        """
 
     def release_room(self, address: RoomAddress) -> Awaitable[None]:
         """This node has no member in the room any more."""

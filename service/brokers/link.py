@@ -111,6 +111,8 @@ class Link:
             await asyncio.gather(*map(connection.command, self._endpoint.greeting))
             await self._greet(connection)
             await asyncio.gather(*map(connection.command, scripts.load_commands()))
+            if not connection.is_open:
+                raise out_of_reach()
         except (NotLetIn, Internal) as error:
             connection.abort()
             reason = "check user, password and database number in its URL, and the user's rights"

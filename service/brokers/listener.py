@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from service import telemetry
@@ -14,6 +15,7 @@ from service.brokers.resp import Connection, Endpoint, out_of_reach, outcome_unk
 
 BATCH: Final = 1_000  # channels a command; 100,000 are subscribed in 0.17 s so
 TOLD_BATCH: Final = 100  # rooms told of an interruption before the loop has its turn: each reads its history
+MAX_SEEN_UNKNOWN: Final = 20
 PING_SECONDS: Final = 1.0  # a frozen Redis shows only so
 
 log = structlog.get_logger()
@@ -117,6 +119,8 @@ class Channels:
         """Connect, hear everything again, and tell the rooms; raises OSError, TimeoutError or Unavailable."""
         connection = ChannelConnection(self._lose, self)
         await self._endpoint.open(connection)
+        if not connection.is_open:
+            raise out_of_reach()
         self._connection = connection
         try:
             for packed in self._endpoint.greeting:
@@ -181,10 +185,11 @@ class Channels:
                 receive_room_payload(receiver, payload)
             elif channel in self._control:
                 self._receive_control(payload)
-        except Unknown as unknown:
-            if str(unknown) not in self._seen_unknown:
-                self._seen_unknown.add(str(unknown))
-                log.warning("a node of another version sends what this one does not know", reason=str(unknown))
+        except (Unknown, msgspec.MsgspecError, UnicodeDecodeError) as unknown:
+            reason = f"{type(unknown).__name__} {payload[:4]!r}"
+            if reason not in self._seen_unknown and len(self._seen_unknown) < MAX_SEEN_UNKNOWN:
+                self._seen_unknown.add(reason)
+                log.warning("a node of another version sends what this one does not know", reason=reason)
         except Exception:
             _report()
 

@@ -21,6 +21,7 @@ from service.brokers.resp import bulk, pack
 from service.protocol.identifiers import Position
 
 _PUBLISH_ARGUMENTS: Final = 5
+_new: Final = tuple.__new__  # NamedTuple's own constructor takes 0.25 µs more, each time
 
 
 class RoomMessages:
@@ -116,7 +117,7 @@ def _published(done: PublicationDone, reply: Any) -> None:
         return
     epoch, offset, stored, duplicate, members = reply
     position = Position(epoch.decode(), offset)
-    done(tuple.__new__(Publication, (position, stored == 1, duplicate == 1, members)))
+    done(_new(Publication, (position, stored == 1, duplicate == 1, members)))
 
 
 def _history(newest: bool, reply: list[Any]) -> History:

@@ -101,7 +101,12 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
         (a wrong version or configuration, or another system's Redis), whose text says what to do.
         """
         self._channels.listener = self.listener
-        await self._come_online()
+        try:
+            await self._come_online()
+        except BaseException:
+            self._channels.abort()
+            self._link.abort()
+            raise
         waits = self._link.redis_uptime_seconds < self._sweep_delay_seconds  # then other nodes are just coming back
         self._sweeps_from = asyncio.get_running_loop().time() + (self._sweep_delay_seconds if waits else 0.0)
 
@@ -133,11 +138,11 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
 
     def _lose(self) -> None:
         """Either connection was lost."""
+        self._lost.set()
         if self._is_online:
             self._is_online = False
             if self.listener is not None:
                 self.listener.redis_lost()
-        self._lost.set()
 
     async def _keep_connected(self) -> None:
         retry_seconds = MIN_RETRY_SECONDS
@@ -153,6 +158,9 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
                 self._lost.set()
                 await asyncio.sleep(jittered(retry_seconds))
                 retry_seconds = min(MAX_RETRY_SECONDS, 2 * retry_seconds)
+            except Exception:
+                self._lost.set()  # so that the next run of this part tries again
+                raise
             else:
                 log.info("Redis is back")
                 retry_seconds = MIN_RETRY_SECONDS

@@ -84,6 +84,7 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, lost: Callable[[], None]) -> None:
+        self.is_open = False
         self._lost = lost
         self._reader = hiredis.Reader()
         self._unsent: list[bytes] = []
@@ -99,11 +100,13 @@ class Connection(asyncio.Protocol):
         """Begin to watch the deadline."""
         self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, transport)
+        self.is_open = True
         self._tick_planned = self._loop.time() + TICK_SECONDS
         self._tick = self._loop.call_at(self._tick_planned, self._look_at_oldest)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop watching, and tell."""
+        self.is_open = False
         self._tick.cancel()
         self._lost()
 
@@ -111,7 +114,7 @@ class Connection(asyncio.Protocol):
         """End it now; what waits fails."""
         self._transport.abort()
 
-    def _append(self, packed: bytes, replies: int = 1) -> None:
+    def _append(self, packed: bytes, replies: int) -> None:
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(packed)
@@ -156,17 +159,20 @@ class CommandConnection(Connection):
         super().__init__(lost)
         self._scripts_lost = scripts_lost
         self._waiting: deque[Done] = deque()
-        self._is_open = True
 
     def send(self, packed: bytes, done: Done) -> None:
         """Have a packed command sent at this turn's end. `done` is never called from within."""
-        if not self._is_open:
+        if not self.is_open:
             self._loop.call_soon(done, out_of_reach())
         elif len(self._waiting) >= MAX_COMMANDS_IN_FLIGHT or self._bytes_in_flight > MAX_BYTES_IN_FLIGHT:
             refused = Unavailable("Redis is behind: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
             self._loop.call_soon(done, refused)
-        else:
-            self._append(packed)
+        else:  # `_append`, without its call
+            if not self._unsent:
+                self._loop.call_soon(self._flush)
+            self._unsent.append(packed)
+            self._unsent_bytes += len(packed)
+            self._expected += 1
             self._waiting.append(done)
 
     def command(self, packed: bytes) -> asyncio.Future[Any]:
@@ -182,18 +188,24 @@ class CommandConnection(Connection):
         while (reply := gets()) is not False:
             self._answered += 1
             if type(reply) is hiredis.ReplyError:
-                if str(reply).startswith("NOSCRIPT"):
-                    self._scripts_lost()
-                reply = refusal(reply)
+                reply = self._refusal(reply)
             try:
                 waiting.popleft()(reply)
             except Exception:
                 _report()
         self._note_answers()
 
+    def _refusal(self, reply: Exception) -> RoomcastError:
+        code = str(reply).partition(" ")[0]
+        if code == "NOSCRIPT":
+            self._scripts_lost()
+        elif code == "READONLY":
+            self._loop.call_soon(self.abort)  # it is no primary any more: find out where we are
+        return refusal(reply)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Everything that waits fails: what was sent has an unknown outcome."""
-        self._is_open = False
+        self.is_open = False
         waiting, self._waiting = self._waiting, deque()
         sent = len(waiting) - len(self._unsent)
         for number, done in enumerate(waiting):

@@ -333,3 +333,33 @@ async def test_the_listener_survives_a_bug_in_one_of_its_parts(a: Node, monkeypa
     monkeypatch.setattr(a._budget, "enforce", enforce)
     await until(lambda: len(failures) == 2, calls)
     assert a.is_ready
+
+
+async def test_a_bug_while_coming_back_is_not_the_end(a: Node, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    await a.enter("T1", "connection-a", "alice", "chat")
+    failures: list[int] = []
+    local_connections = a.listener.local_connections
+
+    def fails_twice() -> object:
+        if len(failures) < 2:
+            failures.append(1)
+            raise RuntimeError("a bug")
+        return local_connections()
+
+    monkeypatch.setattr(a.listener, "local_connections", fails_twice)
+    await restart(server, a)
+    assert len(failures) == 2
+    assert await a.counts("T1") == (1, 1, 1)
+
+
+async def test_a_primary_that_became_a_replica_is_left_until_it_is_one_again(a: Node, server: Server) -> None:
+    address = a.address("T1", "chat")
+    server.client.replicaof("127.0.0.1", "1")
+    with pytest.raises(Unavailable, match="READONLY"):
+        await a.publish(address)
+    await a.listener.until_heard("lost")
+    with pytest.raises(Unavailable, match="nothing was stored"):
+        await a.publish(address)
+    server.client.replicaof("no", "one")
+    await a.listener.until_heard("back")
+    assert (await a.publish(address)).stored
