@@ -194,7 +194,7 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
     async def _keep_lease(self) -> None:
         while not self._is_stopping:
             await asyncio.sleep(self._lease_seconds / RENEWALS_PER_LEASE)
-            if self._link.is_open and not await self._lease.renew():
+            if self._link.is_open and not await self._lease.renew() and not self._is_stopping:
                 log.warning("this node's lease is gone: it takes a new one", node=self.node)
                 self._link.abort()
 

@@ -8,7 +8,7 @@ import pytest
 from service.brokers.broker import ConnectionEntry, Origin
 from service.protocol.errors import Unavailable
 from service.protocol.identifiers import Position
-from tests.brokers.conftest import Node, Nodes, Room, Server, eventually, until
+from tests.brokers.conftest import Node, Nodes, Room, Server, eventually
 
 pytestmark = pytest.mark.anyio
 AOF = ("--appendonly", "yes", "--appendfsync")
@@ -136,84 +136,6 @@ async def test_what_was_sent_is_unknown_and_what_was_not_is_refused(a: Node, ser
     server.start()
 
 
-async def test_a_dead_nodes_connections_members_and_rooms_are_swept_once(
-    a: Node, b: Node, server: Server, nodes: Nodes
-) -> None:
-    third = await nodes.start(server.url, "node-c")
-    await a.enter("T1", "connection-a", "alice", "chat")
-    await b.enter("T1", "connection-b", "bob", "chat")
-    for number in range(300):
-        await third.enter("T1", f"connection-{number}", "alice" if number % 2 else "carol", "chat", f"room-{number}")
-    assert await a.counts("T1") == (302, 3, 301)
-    begun = time.monotonic()
-    third._is_stopping = True  # dies: nothing is handed back
-    third._channels.abort()
-    third._link.abort()
-
-    async def is_swept() -> bool:
-        return await a.counts("T1") == (2, 2, 1)
-
-    await eventually(is_swept)
-    assert time.monotonic() - begun < 2.5 * 1.2
-    assert await b.list_rooms("T1", "", "", 10) == [("chat", 2, 2)]
-    assert await a.find_user("T1", "carol") == []
-
-    async def is_forgotten() -> bool:
-        return not server.client.zcard("rc1:{n}:sweeps")
-
-    await eventually(is_forgotten)
-    assert not [key for key in server.client.scan_iter("*") if b"node-c" in key]
-
-
-async def test_a_sweeper_that_dies_is_replaced(a: Node, server: Server) -> None:
-    await a.enter("T1", "connection-a", "alice", "chat")
-    dead = b"node-dead.1"
-    server.client.zadd("rc1:{n}:sweeps", {dead: 1})  # claimed long ago, never finished
-    server.client.sadd(a._link.keyspace.tenants_of(dead), "T1")
-    keys = a.address("T1", "chat").keys
-    server.client.hset(keys.key(b"n"), "connection-dead", "node-dead.1 bob")
-    server.client.hset(keys.key(b"u"), "bob", 1)
-    server.client.sadd(b"rc1:{p%d}:lr/T1/node-dead.1" % a.address("T1", "").partition, "chat")
-
-    async def is_swept() -> bool:
-        described = await a.describe_room(a.address("T1", "chat"))
-        return described is not None and described[1:] == (1, 1)
-
-    await eventually(is_swept)
-
-
-async def test_a_node_whose_lease_ended_takes_a_new_one_and_comes_back_whole(a: Node, b: Node, server: Server) -> None:
-    await a.enter("T1", "connection-a", "alice", "chat")
-    await b.enter("T1", "connection-b", "bob", "chat", "news")
-    lease = b._link.lease
-    await b._lease.end(lease)  # as a sweeper does to a node that slept
-    assert await a.counts("T1") == (1, 1, 1)
-    await b.listener.until_heard("back")
-    assert b._link.lease != lease
-    assert await a.counts("T1") == (2, 2, 2)
-    described = await a.describe_room(a.address("T1", "chat"))
-    assert described is not None
-    assert described[1:] == (2, 2)
-    b.left(b.address("T1", "chat"), "connection-b")
-    b.disconnected("T1", "connection-b", "bob")
-    await b.release_room(b.address("T1", "chat"))
-    assert await b.counts("T1") == (1, 1, 2)
-
-
-async def test_nothing_is_entered_under_a_lease_that_may_have_ended(a: Node) -> None:
-    address = a.address("T1", "chat")
-    a._link.lease_ends_at = 0.0
-    assert not a.is_ready
-    for operation in (
-        a.join(address, "connection-1", "alice", None),
-        a.claim_room(address, None),
-        a.connect("T1", ConnectionEntry("connection-1", "alice", "node-a", 1, ""), None, None),
-    ):
-        with pytest.raises(Unavailable, match="lease ended"):
-            await operation
-    assert (await a.publish(address)).members == 0
-
-
 async def test_after_an_outage_everything_a_node_holds_is_entered_again(a: Node, b: Node, server: Server) -> None:
     for number in range(200):
         await a.enter("T1", f"connection-{number}", f"user-{number % 20}", "chat", f"room-{number % 50}")
@@ -255,84 +177,6 @@ async def test_rooms_are_heard_again_after_an_outage_and_told_of_it(a: Node, ser
     await a.publish(addresses[-1], b"x")
     await rooms[-1].until_messages(1)
     assert server.client.pubsub_numsub(addresses[0].keys.channel) == [(addresses[0].keys.channel, 0)]
-
-
-async def test_a_subscriber_that_was_cut_off_alone_is_connected_again(a: Node, server: Server) -> None:
-    address, room = a.address("T1", "chat"), Room()
-    await a.subscribe(address, room)
-    lease = a._link.lease
-    server.client.client_kill_filter(_type="pubsub")
-    await a.listener.until_heard("back")
-    assert room.interruptions == 1
-    assert a._link.lease == lease
-    await a.publish(address)
-    await room.until_messages(1)
-
-
-async def test_a_room_left_and_entered_in_one_turn_is_heard(a: Node, b: Node) -> None:
-    address, first, second = a.address("T1", "chat"), Room(), Room()
-    await a.subscribe(address, first)
-    a.unsubscribe(address)
-    again = a.subscribe(address, second)
-    a.unsubscribe(address)
-    a.subscribe(address, second)
-    await again
-    await b.publish(address)
-    await second.until_messages(1)
-    assert len(second.messages) == 1
-    assert not first.messages
-    assert second.interruptions == 0
-    a.unsubscribe(address)
-    await b.publish(address)
-    await a.announce_tenant_change("T1")
-    await a.listener.until_heard("change", "T1")
-    assert len(second.messages) == 1
-
-
-async def test_a_subscription_of_somebody_else_on_our_connection_counts_as_an_interruption(a: Node) -> None:
-    address, room = a.address("T1", "chat"), Room()
-    await a.subscribe(address, room)
-    a._channels.receive_answer([b"subscribe", address.keys.channel, 3])
-    assert room.interruptions == 1
-
-
-async def test_what_a_newer_node_sends_is_ignored(a: Node, server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    address, room = a.address("T1", "chat"), Room()
-    await a.subscribe(address, room)
-    for payload in ("2 m x", "1 z x", "1 m garbled", "", "\n", "1 m [1]\n", "1 m"):
-        server.client.publish(address.keys.channel, payload)
-        server.client.publish("rc1:all", payload)
-    await a.publish(address)
-    await room.until_messages(1)
-    await a.announce_tenant_change("T1")
-    await a.listener.until_heard("change", "T1")
-    assert len(room.messages) == 1
-
-
-async def test_a_failing_receiver_does_not_disturb_the_others(a: Node) -> None:
-    class Failing(Room):
-        def receive_message(self, envelope: object) -> None:
-            raise RuntimeError("a bug")
-
-    first, second, failing, room = a.address("T1", "a"), a.address("T1", "b"), Failing(), Room()
-    await asyncio.gather(a.subscribe(first, failing), a.subscribe(second, room))
-    await asyncio.gather(a.publishing(first), a.publishing(second), a.publishing(first), a.publishing(second))
-    await room.until_messages(2)
-    assert a.is_ready
-
-
-async def test_the_listener_survives_a_bug_in_one_of_its_parts(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = asyncio.Event()
-    failures: list[int] = []
-
-    async def enforce() -> None:
-        failures.append(1)
-        calls.set()
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(a._budget, "enforce", enforce)
-    await until(lambda: len(failures) == 2, calls)
-    assert a.is_ready
 
 
 async def test_a_bug_while_coming_back_is_not_the_end(a: Node, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,87 @@
+import time
+
+import pytest
+
+from service.brokers.broker import ConnectionEntry
+from service.protocol.errors import Unavailable
+from tests.brokers.conftest import Node, Nodes, Server, eventually
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_dead_nodes_connections_members_and_rooms_are_swept_once(
+    a: Node, b: Node, server: Server, nodes: Nodes
+) -> None:
+    third = await nodes.start(server.url, "node-c")
+    await a.enter("T1", "connection-a", "alice", "chat")
+    await b.enter("T1", "connection-b", "bob", "chat")
+    for number in range(300):
+        await third.enter("T1", f"connection-{number}", "alice" if number % 2 else "carol", "chat", f"room-{number}")
+    assert await a.counts("T1") == (302, 3, 301)
+    begun = time.monotonic()
+    third._is_stopping = True  # dies: nothing is handed back
+    third._channels.abort()
+    third._link.abort()
+
+    async def is_swept() -> bool:
+        return await a.counts("T1") == (2, 2, 1)
+
+    await eventually(is_swept)
+    assert time.monotonic() - begun < 2.5 * 1.2
+    assert await b.list_rooms("T1", "", "", 10) == [("chat", 2, 2)]
+    assert await a.find_user("T1", "carol") == []
+
+    async def is_forgotten() -> bool:
+        return not server.client.zcard("rc1:{n}:sweeps")
+
+    await eventually(is_forgotten)
+    assert not [key for key in server.client.scan_iter("*") if b"node-c" in key]
+
+
+async def test_a_sweeper_that_dies_is_replaced(a: Node, server: Server) -> None:
+    await a.enter("T1", "connection-a", "alice", "chat")
+    dead = b"node-dead.1"
+    server.client.zadd("rc1:{n}:sweeps", {dead: 1})  # claimed long ago, never finished
+    server.client.sadd(a._link.keyspace.tenants_of(dead), "T1")
+    keys = a.address("T1", "chat").keys
+    server.client.hset(keys.key(b"n"), "connection-dead", "node-dead.1 bob")
+    server.client.hset(keys.key(b"u"), "bob", 1)
+    server.client.sadd(b"rc1:{p%d}:lr/T1/node-dead.1" % a.address("T1", "").partition, "chat")
+
+    async def is_swept() -> bool:
+        described = await a.describe_room(a.address("T1", "chat"))
+        return described is not None and described[1:] == (1, 1)
+
+    await eventually(is_swept)
+
+
+async def test_a_node_whose_lease_ended_takes_a_new_one_and_comes_back_whole(a: Node, b: Node, server: Server) -> None:
+    await a.enter("T1", "connection-a", "alice", "chat")
+    await b.enter("T1", "connection-b", "bob", "chat", "news")
+    lease = b._link.lease
+    await b._lease.end(lease)  # as a sweeper does to a node that slept
+    assert await a.counts("T1") == (1, 1, 1)
+    await b.listener.until_heard("back")
+    assert b._link.lease != lease
+    assert await a.counts("T1") == (2, 2, 2)
+    described = await a.describe_room(a.address("T1", "chat"))
+    assert described is not None
+    assert described[1:] == (2, 2)
+    b.left(b.address("T1", "chat"), "connection-b")
+    b.disconnected("T1", "connection-b", "bob")
+    await b.release_room(b.address("T1", "chat"))
+    assert await b.counts("T1") == (1, 1, 2)
+
+
+async def test_nothing_is_entered_under_a_lease_that_may_have_ended(a: Node) -> None:
+    address = a.address("T1", "chat")
+    a._link.lease_ends_at = 0.0
+    assert not a.is_ready
+    for operation in (
+        a.join(address, "connection-1", "alice", None),
+        a.claim_room(address, None),
+        a.connect("T1", ConnectionEntry("connection-1", "alice", "node-a", 1, ""), None, None),
+    ):
+        with pytest.raises(Unavailable, match="lease ended"):
+            await operation
+    assert (await a.publish(address)).members == 0
