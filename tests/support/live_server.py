@@ -56,8 +56,10 @@ class LiveNode:
     def wait(self) -> "LiveNode":
         """Back when it serves."""
         assert self._control is not None
-        with self._control as control:
-            assert control.recv(1) == b"\n", self.log.read_text()[-4000:]
+        with self._control as control, control.makefile("rb") as lines:
+            answer = lines.readline()
+        assert answer, self.log.read_text()[-4000:]
+        assert b"error" not in answer, answer
         return self
 
     def freeze(self) -> None:
