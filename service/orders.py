@@ -7,7 +7,7 @@ import msgspec
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What the supervisor asks; `prepare` is answered by a `Prepared`, `serve` by an empty line once the node does."""
+    """What the supervisor asks; each order is answered by an `Answer` when it is carried out."""
 
     task: Literal["prepare", "prepare demo", "serve"]
     variables: Mapping[str, str]  # the settings, as environment variables
@@ -22,8 +22,8 @@ class Demo(msgspec.Struct):
     keys_file: str
 
 
-class Prepared(msgspec.Struct, omit_defaults=True):
-    """What came of the preparation of the database."""
+class Answer(msgspec.Struct, omit_defaults=True):
+    """What came of an order: a sentence when it failed, else the demo tenant if it was to be made ready."""
 
     error: str | None = None
     demo: Demo | None = None

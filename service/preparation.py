@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from service.orders import Demo, Prepared
+from service.orders import Answer, Demo
 from service.private_files import make_private_folder, write_private_file
 from service.protocol.errors import RoomcastError
 from service.settings import Settings, SettingsError
@@ -106,16 +106,16 @@ async def find_or_make_demo(settings: Settings, storage: Storage) -> Demo:
     return Demo(DEMO_USER, token, keys.api_key, str(keys_file))
 
 
-def prepare(settings: Settings, *, demo: bool) -> Prepared:
+def prepare(settings: Settings, *, demo: bool) -> Answer:
     """Make the database ready, with `demo` the demo tenant too; a failure is a sentence in the answer."""
     try:
         prepare_database(settings)
         if demo:
-            return Prepared(demo=with_storage(settings, lambda storage: find_or_make_demo(settings, storage)))
+            return Answer(demo=with_storage(settings, lambda storage: find_or_make_demo(settings, storage)))
         with_storage(settings, _look)
     except DATABASE_ERRORS as error:
-        return Prepared(error=str(error) or type(error).__name__)
-    return Prepared()
+        return Answer(error=str(error) or type(error).__name__)
+    return Answer()
 
 
 async def _look(_storage: Storage) -> None:

@@ -10,19 +10,25 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import msgspec
+import structlog
 import uvicorn
 import uvloop
+from litestar import Litestar
 from prometheus_client import make_asgi_app
 
 from service import telemetry
 from service.app import create_app
-from service.orders import Order
-from service.preparation import prepare
+from service.brokers.link import Unsuitable
+from service.orders import Answer, Order
+from service.preparation import DATABASE_ERRORS, prepare
 from service.settings import Settings, read_settings
 from service.transports.http_guard import GuardedHttpProtocol
+
+log = structlog.get_logger()
 
 
 class NodeServer(uvicorn.Server):
@@ -41,7 +47,7 @@ class NodeServer(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         with self._control:
-            self._control.sendall(b"\n")
+            answer(self._control, Answer())
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -52,10 +58,51 @@ class NodeServer(uvicorn.Server):
         yield
 
 
-def node_config(settings: Settings) -> uvicorn.Config:
+def answer(control: socket.socket, answer: Answer) -> None:
+    """Tell the supervisor what came of its order."""
+    control.sendall(msgspec.json.encode(answer) + b"\n")
+
+
+def told_failures(application: Litestar, control: socket.socket) -> Callable[..., Awaitable[None]]:
+    """The application, but what keeps it from starting goes to the supervisor as a sentence, not to the log."""
+
+    async def start(scope: Any, receive: Any, send: Any) -> None:
+        async def send_quietly(message: Any) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                message = {"type": message["type"]}  # without Litestar's text, the whole traceback
+            await send(message)
+
+        try:
+            await application(scope, receive, send_quietly)
+        except BaseException as error:
+            if control.fileno() != -1:  # closed once it serves
+                answer(control, Answer(error=why_not_started(error)))
+            raise
+
+    def run(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        # no frame of ours on the way of a request
+        return (start if scope["type"] == "lifespan" else application)(scope, receive, send)
+
+    return run
+
+
+def why_not_started(error: BaseException) -> str:
+    """The sentence for what the application's start raised; for what is a bug, with the traceback in the log."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, OSError):
+        return f"Redis is out of reach ({error}): start it, or name another with --redis-url"
+    if isinstance(error, (*DATABASE_ERRORS, Unsuitable)):
+        return str(error)
+    log.critical("the node can't start", exc_info=error)
+    return "A node did not start: the log above says why"
+
+
+def node_config(settings: Settings, control: socket.socket) -> uvicorn.Config:
     """uvicorn's configuration of a node: our protocol classes, and nothing of its own logs and proxies."""
     return uvicorn.Config(
-        create_app(settings),
+        told_failures(create_app(settings), control),
+        interface="asgi3",  # uvicorn guesses by whether it is a coroutine function
         http=GuardedHttpProtocol,
         ws="websockets-sansio",  # only so that uvicorn lets upgrades pass; GuardedHttpProtocol takes them
         lifespan="on",
@@ -81,7 +128,7 @@ async def serve(
     lag = asyncio.create_task(telemetry.watch_loop_lag())
     aside = metrics_server()
     scrapes = asyncio.create_task(aside._serve([metrics])) if metrics else None  # serve() would take the signals
-    await NodeServer(node_config(settings), control).serve([listener])
+    await NodeServer(node_config(settings, control), control).serve([listener])
     lag.cancel()
     if scrapes:
         aside.should_exit = True
@@ -99,7 +146,7 @@ def main(arguments: list[str]) -> None:
             telemetry.configure_logging(settings.log_format, worker=worker)
             if order.task == "serve":
                 break
-            control.sendall(msgspec.json.encode(prepare(settings, demo=order.task == "prepare demo")) + b"\n")
+            answer(control, prepare(settings, demo=order.task == "prepare demo"))
         else:
             return
     uvloop.run(serve(settings, control, listener, rest[0] if rest else None))

@@ -7,14 +7,14 @@ import asyncio
 import errno
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from service.brokers.embedded import EmbeddedValkey, EmbeddedValkeyError
-from service.orders import Demo, Prepared
+from service.orders import Demo
 from service.private_files import make_private_folder
 from service.settings import Settings, write_settings
 from service.worker import Worker
@@ -52,8 +52,8 @@ class Supervisor:
         try:
             await asyncio.wait((starting, asked_to_stop), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
-                prepared = starting.result()
-                announce(self.address, prepared.demo)
+                demo = starting.result()
+                announce(self.address, demo)
                 await asked_to_stop
         finally:
             for task in (starting, asked_to_stop):
@@ -67,7 +67,7 @@ class Supervisor:
         host, port = self._listeners[0].getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    async def _start(self) -> Prepared:
+    async def _start(self) -> Demo | None:
         settings = self._settings
         make_data_dir(settings.data_dir)
         self._listeners.append(open_listener(settings.host, settings.port, "--port"))
@@ -87,21 +87,16 @@ class Supervisor:
             settings = msgspec.structs.replace(settings, redis_url=url, redis_is_embedded=True)
             self._watching.append(asyncio.create_task(self._valkey.supervise()))
         variables = write_settings(settings)
-        prepared = await self._prepare(variables)
-        if not all(await asyncio.gather(*(worker.serve(variables) for worker in self._workers))):
-            raise StartError("A node did not start: the log above says why.")
+        # the first node has loaded what readying the database takes; this process stays small
+        prepared = await self._workers[0].prepare(variables, demo=self._demo)
+        answers = [prepared]
+        if prepared.error is None:
+            answers += await asyncio.gather(*(worker.serve(variables) for worker in self._workers))
+        for answer in answers:
+            if answer.error is not None:
+                raise StartError(answer.error)
         self._watching += [asyncio.create_task(worker.keep_running(variables)) for worker in self._workers]
-        return prepared
-
-    async def _prepare(self, variables: Mapping[str, str]) -> Prepared:
-        """Have the first node ready the database: it has loaded what this takes, and this process stays small."""
-        answer = await self._workers[0].prepare(variables, demo=self._demo)
-        if not answer:
-            raise StartError("A node did not start: the log above says why.")
-        prepared = msgspec.json.decode(answer, type=Prepared)
-        if prepared.error is not None:
-            raise StartError(prepared.error)
-        return prepared
+        return prepared.demo
 
     async def _stop(self) -> None:
         for task in self._watching:

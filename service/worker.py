@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from service.brokers.embedded import end_process
-from service.orders import Order
+from service.orders import Answer, Order
 from service.parent_death import end_with_parent
 
 _BACKOFF_SECONDS: Final = (0.1, 5.0)  # first and longest wait before a restart; doubled each time it fails soon
@@ -57,25 +57,26 @@ class Worker:
             )
         self._control = await asyncio.open_connection(sock=control)
 
-    async def prepare(self, variables: Mapping[str, str], *, demo: bool) -> bytes:
-        """Have it ready the database; the JSON of a `Prepared`, empty when it ended before."""
+    async def prepare(self, variables: Mapping[str, str], *, demo: bool) -> Answer:
+        """Have it ready the database of these settings, and a demo tenant."""
         return await self._ask(Order("prepare demo" if demo else "prepare", variables))
 
-    async def serve(self, variables: Mapping[str, str]) -> bool:
-        """Have it serve with these settings; True once it does, False when it ended before."""
-        answer = await self._ask(Order("serve", variables))
-        if self._control is not None:
-            self._control[1].close()
-        return answer == b"\n"
+    async def serve(self, variables: Mapping[str, str]) -> Answer:
+        """Have it serve with these settings; back once it does, or can't."""
+        try:
+            return await self._ask(Order("serve", variables))
+        finally:
+            if self._control is not None:
+                self._control[1].close()
 
-    async def _ask(self, order: Order) -> bytes:
+    async def _ask(self, order: Order) -> Answer:
         assert self._control is not None  # noqa: S101 - launched before
         reader, writer = self._control
-        try:
+        with contextlib.suppress(ConnectionError):
             writer.write(msgspec.json.encode(order) + b"\n")
-            return await reader.readline()
-        except ConnectionError:
-            return b""
+            if line := await reader.readline():
+                return msgspec.json.decode(line, type=Answer)
+        return Answer(error="A node did not start: the log above says why.")
 
     async def keep_running(self, variables: Mapping[str, str]) -> None:
         """Start the process again whenever it ends, after 0.1 s, up to 5 s when it keeps failing; for ever."""
@@ -93,8 +94,11 @@ class Worker:
             wait_seconds = min(wait_seconds * 2, longest_seconds)
             started = loop.time()
             await self.launch()
-            if await self.serve(variables):
+            answer = await self.serve(variables)
+            if answer.error is None:
                 log.info("worker is back", worker=self._index, process=self.pid)
+            else:
+                log.error("worker did not start", worker=self._index, error=answer.error)
 
     async def stop(self, timeout_seconds: float) -> None:
         """Have it end in good order, by force after the timeout; back when it is gone."""

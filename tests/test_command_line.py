@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 import rich_click as click
 
@@ -279,3 +281,27 @@ def test_a_token_that_is_no_good_and_a_room_that_is_not_allowed_end_a_listener(d
     assert done.returncode == 1
     assert done.stderr.startswith("Error: Can't join chat: ")
     assert refused("publish", "chat", "1", "--url", demo.url, "--token", token).startswith("Error: Not published: ")
+
+
+def test_a_redis_out_of_reach_is_told_in_one_sentence_with_the_remedy(tmp_path: Path) -> None:
+    done = roomcast("serve", "--port", "0", "--data-dir", str(tmp_path), "--redis-url", "redis://127.0.0.1:1")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    sentence = done.stderr.splitlines()[-1]
+    assert sentence.startswith("Error: Redis is out of reach")
+    assert sentence.endswith("start it, or name another with --redis-url.")
+
+
+def test_each_node_serves_its_metrics_on_a_port_of_its_own(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    arguments = [*ROOMCAST, "serve", "--port", "0", "--data-dir", str(tmp_path), "--metrics-port", str(port)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        address = re.findall(r"http://[\d.:]+", process.stdout.readline())[0]
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        assert "roomcast_connections 0.0" in text
+        assert "roomcast_loop_lag_seconds_count" in text
+        assert httpx.get(f"{address}/metrics").status_code == 404
+        process.terminate()
+        assert process.wait(20) == 0

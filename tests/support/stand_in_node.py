@@ -35,7 +35,7 @@ with socket.socket(fileno=control_fd) as control, control.makefile("rb") as line
         control.sendall(msgspec.json.encode(prepared) + b"\n")
     else:
         sys.exit(0)
-    control.sendall(b"\n")
+    control.sendall(b"{}\n")
 with socket.socket(fileno=listen_fd) as listener:
     listener.setblocking(True)
     while True:
