@@ -100,10 +100,14 @@ def why_not_started(error: BaseException) -> str:
 
 def node_config(settings: Settings, control: socket.socket) -> uvicorn.Config:
     """uvicorn's configuration of a node: our protocol classes, and nothing of its own logs and proxies."""
+
+    class HttpProtocol(GuardedHttpProtocol):
+        head_timeout_seconds = settings.handshake_timeout_seconds
+
     return uvicorn.Config(
         told_failures(create_app(settings), control),
         interface="asgi3",  # uvicorn guesses by whether it is a coroutine function
-        http=GuardedHttpProtocol,
+        http=HttpProtocol,
         ws="websockets-sansio",  # only so that uvicorn lets upgrades pass; GuardedHttpProtocol takes them
         lifespan="on",
         log_config=None,

@@ -305,3 +305,17 @@ def test_each_node_serves_its_metrics_on_a_port_of_its_own(tmp_path: Path) -> No
         assert httpx.get(f"{address}/metrics").status_code == 404
         process.terminate()
         assert process.wait(20) == 0
+
+
+def test_a_client_that_sends_no_headers_is_answered_after_the_handshake_timeout(tmp_path: Path) -> None:
+    arguments = [*ROOMCAST, "serve", "--port", "0", "--data-dir", str(tmp_path), "--handshake-timeout-seconds", "0.2"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        port = int(re.findall(r"http://[\d.]+:(\d+)", process.stdout.readline())[0])
+        started = time.monotonic()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
+            answer = b"".join(iter(lambda: silent.recv(4096), b""))
+        assert time.monotonic() - started < 4
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+        process.terminate()
+        assert process.wait(20) == 0
