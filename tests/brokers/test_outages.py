@@ -117,7 +117,8 @@ async def test_every_operation_on_a_frozen_redis_fails_in_time(a: Node, server: 
     finally:
         server.signal(signal.SIGCONT)
     assert max(with_connection) <= 1.55
-    assert max(without) < 0.1
+    assert sorted(without)[-2] < 0.1  # the subscription may have to wait for its own connection's deadline
+    assert max(without) <= 1.55
     await a.listener.until_heard("back")
     assert (await a.publish(address)).stored
 

@@ -1,7 +1,16 @@
-from collections.abc import Callable
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from service.brokers.link import Unsuitable, check_server
 from service.protocol.errors import Unavailable
@@ -60,6 +69,55 @@ async def test_user_and_password_are_taken_from_the_url(make_server: Callable[..
     server.client.acl_setuser("default", enabled=False)
     with pytest.raises(Unsuitable, match="NOAUTH"):
         await nodes.start(server.url, "c")
+
+
+@asynccontextmanager
+async def tls_in_front(server: Server, folder: Path) -> AsyncIterator[int]:
+    """A TLS end on a free port of 127.0.0.1; its certificate is `folder`/cert.pem. The wheel's Valkey has no TLS."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "both.pem").write_bytes(pem + certificate.public_bytes(Encoding.PEM))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "both.pem")
+
+    served: set[asyncio.Task[None] | None] = set()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.transport.abort()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.add(asyncio.current_task())
+        inner_reader, inner_writer = await asyncio.open_unix_connection(server.socket)
+        await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
+
+    front = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    yield front.sockets[0].getsockname()[1]
+    front.close()
+    await asyncio.gather(*filter(None, served))
+
+
+async def test_tls_checks_the_certificate_against_the_urls_own_authority(server: Server, tmp_path: Path) -> None:
+    async with tls_in_front(server, tmp_path) as port, AsyncExitStack() as stack:
+        url = f"rediss://localhost:{port}/0"
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await Nodes(stack).start(url, "a")
+        node = await Nodes(stack).start(f"{url}?ssl_ca_certs={tmp_path}/cert.pem", "b")
+        assert (await node.publish(node.address("T1", "chat"))).stored
+        unchecked = await Nodes(stack).start(f"{url}?ssl_cert_reqs=none", "c")
+        await node.announce_tenant_change("T1")
+        await unchecked.listener.until_heard("change", "T1")
 
 
 @pytest.mark.parametrize(
