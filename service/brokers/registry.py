@@ -140,10 +140,16 @@ class Registry:
 
     @within_deadline
     async def list_connections(self, tenant_id: str, after: str, limit: int) -> Sequence[ConnectionEntry]:
-        """See `Broker.list_connections`."""
+        """See `Broker.list_connections`. Those that vanish while it looks don't shorten the page."""
         ids = TenantKeys(tenant_id).key(b"i")
-        (found,) = await self._ask_all([pack("ZRANGEBYLEX", ids, f"({after}", "+", "LIMIT", 0, limit)])
-        return await self._entries(tenant_id, found)
+        entries: list[ConnectionEntry] = []
+        while (wanted := limit - len(entries)) > 0:
+            (found,) = await self._ask_all([pack("ZRANGEBYLEX", ids, f"({after}", "+", "LIMIT", 0, wanted)])
+            entries += await self._entries(tenant_id, found)
+            if len(found) < wanted:
+                break
+            after = found[-1].decode()
+        return entries
 
     @within_deadline
     async def find_connection(self, tenant_id: str, connection: str) -> ConnectionEntry | None:

@@ -182,6 +182,9 @@ class NodeListener:
     def local_connections(self) -> Sequence[tuple[str, ConnectionEntry]]:
         return list(self.held)
 
+    async def until_back(self, times: int) -> None:
+        await until(lambda: self.heard.count(("back",)) >= times, self.changed)
+
     async def until_heard(self, *what: object, seconds: float = 10) -> None:
         await until(lambda: what in self.heard, self.changed, seconds)
 

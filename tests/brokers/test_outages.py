@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.brokers.broker import ConnectionEntry, Origin
+from service.brokers.broker import ConnectionEntry, Envelope, Origin, Retention
 from service.protocol.errors import Unavailable
 from service.protocol.identifiers import Position
 from tests.brokers.conftest import Node, Nodes, Room, Server, eventually
@@ -208,3 +208,52 @@ async def test_a_primary_that_became_a_replica_is_left_until_it_is_one_again(a: 
     server.client.replicaof("no", "one")
     await a.listener.until_heard("back")
     assert (await a.publish(address)).stored
+
+
+async def more_than(acknowledged: dict[bytes, Position], count: int) -> None:
+    async def are_there() -> bool:
+        return len(acknowledged) > count
+
+    await eventually(are_there)
+
+
+async def test_nothing_acknowledged_is_lost_or_doubled_by_kills_under_load(
+    make_server: Callable[..., Server], nodes: Nodes
+) -> None:
+    server = make_server(*AOF, "always")
+    both = [await nodes.start(server.url, name) for name in ("a", "b")]
+    address, keep = both[0].address("T1", "chat"), Retention(100_000, 300)
+    acknowledged: dict[bytes, Position] = {}
+    unknown: set[bytes] = set()
+    refused: set[bytes] = set()
+    is_over = asyncio.Event()
+
+    async def publish(node: Node) -> None:
+        number = 0
+        while not is_over.is_set():
+            body = f"{node.node} {number}".encode()
+            number += 1
+            try:
+                acknowledged[body] = (await node.publish(address, body, keep=keep)).position
+            except Unavailable as error:
+                (unknown if "unknown" in error.message else refused).add(body)
+                await asyncio.sleep(0.002)
+
+    publishers = [asyncio.ensure_future(publish(both[number % 2])) for number in range(2)]
+    for kills in range(1, 4):
+        server.kill()
+        server.start()
+        await asyncio.gather(*[node.listener.until_back(kills) for node in both])
+        await more_than(acknowledged, len(acknowledged) + 50)
+    is_over.set()
+    await asyncio.gather(*publishers)
+    kept: list[Envelope] = []
+    while (page := await both[0].history(address, after=kept[-1].offset if kept else 0, limit=1_000)).messages:
+        kept += page.messages
+    assert [envelope.offset for envelope in kept] == list(range(1, len(kept) + 1))
+    places = {envelope.body: Position(envelope.epoch, envelope.offset) for envelope in kept}
+    assert len(places) == len(kept)
+    assert len(acknowledged) > 150
+    assert {body: places.get(body) for body in acknowledged} == acknowledged
+    assert not refused & set(places)
+    assert set(places) <= set(acknowledged) | unknown
