@@ -1,6 +1,5 @@
 """A tenant's budget of history: which rooms were published to, what they take of Redis, and whose history is cut."""
 
-import asyncio
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
@@ -56,8 +55,8 @@ class HistoryBudget:
 
     async def _measure(self, tenant_id: str, rooms: Sequence[str]) -> dict[str, int]:
         keys = [self._link.keyspace.address(tenant_id, room).keys.key(b"s") for room in rooms]
-        sizes = await asyncio.gather(*[self._link.ask(pack("MEMORY", "USAGE", key), _size) for key in keys])
-        return dict(zip(rooms, sizes, strict=True))
+        sizes = await self._link.ask_all(pack("MEMORY", "USAGE", key) for key in keys)
+        return {room: size or 0 for room, size in zip(rooms, sizes, strict=True)}
 
     async def _account(
         self, tenant_id: str, budget: int, sizes: dict[str, int], *, touch: bool = False

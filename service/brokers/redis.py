@@ -208,7 +208,7 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
         while not self._is_stopping:
             await asyncio.sleep(TICK_SECONDS)
             if self._link.is_open:
-                self._send_noted_rooms()
+                await self._send_noted_rooms()
 
     async def _keep_budgets(self) -> None:
         while not self._is_stopping:

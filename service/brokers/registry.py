@@ -1,7 +1,7 @@
 """The cluster's registry of connections: entering, leaving, looking, and reaching users and connections through it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -14,7 +14,7 @@ from service.brokers.resp import DEADLINE_SECONDS, outcome_unknown, pack
 from service.brokers.restoration import Restoration
 from service.protocol.errors import TooMany
 
-NOTED_CONNECTIONS: Final = 200  # per call of note_rooms.lua: at most 4 MB, 100 rooms of 200 characters each
+NOTED_CONNECTIONS: Final = 20  # per call of note_rooms.lua; 100 rooms of 200 characters each are 400 KB
 MIN_PAGE: Final = 50
 
 Arguments = ParamSpec("Arguments")
@@ -71,16 +71,17 @@ class Registry:
         """See `Broker.note_rooms`."""
         self._noted_rooms[tenant_id, connection] = rooms
 
-    def _send_noted_rooms(self) -> None:
+    async def _send_noted_rooms(self) -> None:
         """Once a second, if Redis is there; else they are in what a new lease enters."""
         noted, self._noted_rooms = self._noted_rooms, {}
         by_tenant: dict[str, list[tuple[str, Sequence[str]]]] = {}
         for (tenant_id, connection), rooms in noted.items():
             by_tenant.setdefault(tenant_id, []).append((connection, rooms))
-        for tenant_id, connections in by_tenant.items():
-            for start in range(0, len(connections), NOTED_CONNECTIONS):
-                packed = pack_rooms(self._link, tenant_id, connections[start : start + NOTED_CONNECTIONS])
-                self._link.send(packed, _ignore)
+        await self._link.ask_all(
+            pack_rooms(self._link, tenant_id, connections[start : start + NOTED_CONNECTIONS])
+            for tenant_id, connections in by_tenant.items()
+            for start in range(0, len(connections), NOTED_CONNECTIONS)
+        )
 
     # Reaching
 
@@ -116,7 +117,7 @@ class Registry:
         """See `Broker.counts`."""
         keys = TenantKeys(tenant_id)
         commands = (pack("HLEN", keys.key(b"x")), pack("HLEN", keys.key(b"u")), pack("ZCARD", keys.key(b"o")))
-        return TenantCounts(*await self._ask_all(commands))
+        return TenantCounts(*await self._link.ask_all(commands))
 
     @within_deadline
     async def list_rooms(self, tenant_id: str, prefix: str, after: str, limit: int) -> Sequence[RoomCount]:
@@ -127,11 +128,8 @@ class Registry:
         while len(rooms) < limit:
             start = f"({after}" if after >= prefix and after else f"[{prefix}" if prefix else "-"
             size = max(limit - len(rooms), MIN_PAGE)
-            names = [
-                name.decode()
-                for (names,) in [await self._ask_all([pack("ZRANGEBYLEX", occupied, start, end, "LIMIT", 0, size)])]
-                for name in names
-            ]
+            packed = pack("ZRANGEBYLEX", occupied, start, end, "LIMIT", 0, size)
+            names = [name.decode() for name in (await self._link.ask_all([packed]))[0]]
             rooms += [room for room in await self._count_rooms(tenant_id, names) if room.connections]
             if len(names) < size:
                 break
@@ -144,7 +142,7 @@ class Registry:
         ids = TenantKeys(tenant_id).key(b"i")
         entries: list[ConnectionEntry] = []
         while (wanted := limit - len(entries)) > 0:
-            (found,) = await self._ask_all([pack("ZRANGEBYLEX", ids, f"({after}", "+", "LIMIT", 0, wanted)])
+            (found,) = await self._link.ask_all([pack("ZRANGEBYLEX", ids, f"({after}", "+", "LIMIT", 0, wanted)])
             entries += await self._entries(tenant_id, found)
             if len(found) < wanted:
                 break
@@ -161,15 +159,12 @@ class Registry:
     async def find_user(self, tenant_id: str, user: str) -> Sequence[ConnectionEntry]:
         """See `Broker.find_user`."""
         by_user = TenantKeys(tenant_id).key(b"v")
-        (found,) = await self._ask_all([pack("ZRANGEBYLEX", by_user, f"[{user}/", f"({user}0")])  # 0 comes after /
+        (found,) = await self._link.ask_all([pack("ZRANGEBYLEX", by_user, f"[{user}/", f"({user}0")])  # 0 comes after /
         return await self._entries(tenant_id, [member.rpartition(b"/")[2] for member in found])
-
-    async def _ask_all(self, commands: Iterable[bytes]) -> list[Any]:
-        return await asyncio.gather(*[self._link.ask(packed, _as_it_is) for packed in commands])
 
     async def _count_rooms(self, tenant_id: str, rooms: Sequence[str]) -> list[RoomCount]:
         every = [self._link.keyspace.address(tenant_id, room).keys for room in rooms]
-        lengths = await self._ask_all([pack("HLEN", keys.key(kind)) for keys in every for kind in (b"n", b"u")])
+        lengths = await self._link.ask_all([pack("HLEN", keys.key(kind)) for keys in every for kind in (b"n", b"u")])
         return [RoomCount(*counted) for counted in zip(rooms, lengths[::2], lengths[1::2], strict=True)]
 
     async def _entries(self, tenant_id: str, connections: Sequence[bytes]) -> list[ConnectionEntry]:
@@ -177,7 +172,7 @@ class Registry:
             return []
         keys = TenantKeys(tenant_id)
         wanted = [pack("HMGET", keys.key(kind), *connections) for kind in (b"x", b"j")]
-        every = zip(connections, *await self._ask_all(wanted), strict=True)
+        every = zip(connections, *await self._link.ask_all(wanted), strict=True)
         return [parse_entry(connection, entry, rooms) for connection, entry, rooms in every if entry is not None]
 
 
@@ -190,7 +185,3 @@ def _connected(reply: int) -> None:
 
 def _ignore(_reply: object) -> None:
     """The reply says nothing that anybody wants."""
-
-
-def _as_it_is(reply: Any) -> Any:
-    return reply

@@ -1,18 +1,11 @@
 """A new lease enters everything again that this node holds."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Final
 
 from service.brokers import scripts
 from service.brokers.broker import ConnectionEntry
 from service.brokers.entries import pack_claim, pack_connect, pack_join, pack_rooms
 from service.brokers.link import Link
-from service.protocol.errors import Unavailable
-
-# Making 100 commands takes 1 ms of the loop; the next slice goes out when Redis has answered this one.
-SLICE_COMMANDS: Final = 100
 
 # (tenant, connection, None): a connection; (tenant, connection, room): a membership; (tenant, None, room): a claim.
 Held = tuple[str, str | None, str | None]
@@ -36,14 +29,10 @@ class Restoration:
             self._forgotten.add((tenant_id, connection, room))
 
     async def run(self, held: Sequence[tuple[str, ConnectionEntry]]) -> None:
-        """Enter what is held; raises Unavailable if the connection is lost meanwhile."""
+        """Enter what is held; raises what refused it, as Unavailable when the connection is lost meanwhile."""
         self._is_running = True
         try:
-            calls = self._calls(held)
-            while answers := [self._link.ask(packed, _nothing) for packed in islice(calls, SLICE_COMMANDS)]:
-                failed = [e for e in await asyncio.gather(*answers, return_exceptions=True) if e is not None]
-                if failed:
-                    raise Unavailable("what this node holds could not be entered again") from failed[0]
+            await self._link.ask_all(self._calls(held))
         finally:
             self._is_running = False
             self._forgotten.clear()
@@ -62,14 +51,6 @@ class Restoration:
                 if (tenant_id, room) not in claimed and (tenant_id, None, room) not in self._forgotten:
                     claimed.add((tenant_id, room))
                     yield pack_claim(scripts.CLAIM_AGAIN, link, tenant_id, room, None)
-                if (tenant_id, entry.connection, room) not in self._forgotten and (
-                    tenant_id,
-                    entry.connection,
-                    None,
-                ) not in self._forgotten:
+                if not self._forgotten & {(tenant_id, entry.connection, room), (tenant_id, entry.connection, None)}:
                     keys = link.keyspace.address(tenant_id, room).keys
                     yield pack_join(scripts.JOIN_AGAIN, link, keys, entry.connection, entry.user, None)
-
-
-def _nothing(_reply: object) -> None:
-    """What it says was said before."""
