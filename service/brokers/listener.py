@@ -29,9 +29,9 @@ class ChannelConnection(Connection):
         self._channels = channels
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to ping."""
+        """Begin to ping, later: the greeting comes first."""
         super().connection_made(transport)
-        self._ping()
+        self._pinging = self._loop.call_later(PING_SECONDS, self._ping)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop pinging."""

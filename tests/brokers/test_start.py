@@ -69,6 +69,17 @@ async def test_user_and_password_are_taken_from_the_url(make_server: Callable[..
     server.client.acl_setuser("default", enabled=False)
     with pytest.raises(Unsuitable, match="NOAUTH"):
         await nodes.start(server.url, "c")
+    other = await nodes.start(f"unix://room:se%2Fcret@{server.socket}", "d")
+    await node.announce_tenant_change("T1")
+    await other.listener.until_heard("change", "T1")
+
+
+async def test_a_password_alone_is_the_default_users(make_server: Callable[..., Server], nodes: Nodes) -> None:
+    server = make_server()
+    server.client.config_set("requirepass", "se cret")
+    node = await nodes.start(f"unix://:se%20cret@{server.socket}", "a")
+    await node.announce_tenant_change("T1")
+    await node.listener.until_heard("change", "T1")
 
 
 @asynccontextmanager
