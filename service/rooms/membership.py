@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from service.brokers.broker import Envelope
 from service.protocol.errors import CloseCode
+from service.protocol.identifiers import Position
 from service.rooms.answers import Lane
 from service.rooms.fanout import Item
 
@@ -61,6 +62,12 @@ class Membership:
                 self._hold(items[index:])
                 return
 
+    def awaits(self, position: Position) -> bool:
+        """Whether one's own message at this place is still to come, or has just come, as a live one."""
+        if position.epoch == self.room.epoch:
+            return position.offset > self.joined_offset
+        return position.epoch not in self.room.ended_epochs
+
     def resume(self) -> None:
         """The lane has caught up: take what was held back (`answers.Held`)."""
         items, self.held = self.held, None
@@ -79,10 +86,12 @@ class Membership:
     def _take_message(self, item: Item, envelope: Envelope) -> bool:
         """Take one message; False if it must wait for an earlier answer."""
         origin = envelope.origin
-        if origin.connection != self.connection.id or envelope.offset <= self.joined_offset:
+        # One of an epoch that ended meanwhile is live too, and its offset is nobody's place any more.
+        is_current = envelope.epoch == self.room.epoch
+        if origin.connection != self.connection.id or (is_current and envelope.offset <= self.joined_offset):
             if self.connection.id not in origin.exclude:
                 self._send(item)
-            self.offset = envelope.offset
+            self.offset = envelope.offset if is_current else self.offset
             return True
         lane = self.connection.lane_of(self.room.name)
         if lane is None or origin.reference == 0:
@@ -91,7 +100,7 @@ class Membership:
                 self._send(item)
         elif not self._place(lane, item, envelope):
             return False
-        self.offset = envelope.offset
+        self.offset = envelope.offset if is_current else self.offset
         return True
 
     def _place(self, lane: Lane, item: Item, envelope: Envelope) -> bool:
@@ -114,9 +123,11 @@ class Membership:
     def _hold(self, items: Sequence[Item]) -> None:
         """Keep what comes after the place of an answer that is not known yet; at most as much as an outbox takes."""
         if self.held is None:
-            self.held = []
+            self.held = list(items)
+            # What is still being sent to it is held, too: this comes back here.
             self.room.stand_aside(self)
-        self.held.extend(items)
+        else:
+            self.held.extend(items)
         held_bytes = sum(len(item.ready.text) for item in self.held)
         if held_bytes > self.connection.max_held_bytes:
             self.connection.close(CloseCode.SLOW_CONSUMER, "too much waits for an answer")

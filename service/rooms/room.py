@@ -229,7 +229,7 @@ class Room:
         if self.live.pop(subscriber, None) is not None:
             self._shape += 1
             for delivery in self.deliveries:
-                delivery.withdraw(subscriber, member)
+                member.take(delivery.withdraw(subscriber))
         if self.aside is None:
             self.aside = {}
         self.aside[member] = None
