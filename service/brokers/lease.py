@@ -40,13 +40,14 @@ class Lease:
         return old or None
 
     async def renew(self) -> bool:
-        """Renew it; False if it is gone."""
-        asked_at = asyncio.get_running_loop().time()
-        packed = scripts.RENEW_LEASE.pack([Keyspace.LEASES], self._link.lease, self._lease_ms)
-        if not await self._link.ask(packed, _as_it_is):
-            return False
-        self._link.lease_ends_at = asked_at + self._lease_seconds
-        return True
+        """Renew it; False if it is gone. A lease that was taken meanwhile is not touched."""
+        link, lease, asked_at = self._link, self._link.lease, asyncio.get_running_loop().time()
+        renewed = await link.ask(scripts.RENEW_LEASE.pack([Keyspace.LEASES], lease, self._lease_ms), _as_it_is)
+        if lease != link.lease:
+            return True
+        if renewed:
+            link.lease_ends_at = asked_at + self._lease_seconds
+        return bool(renewed)
 
     async def sweep_ended(self) -> None:
         """Sweep leases of nodes that died, those that no other node sweeps."""

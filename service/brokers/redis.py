@@ -150,7 +150,6 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
             await self._lost.wait()
             if self._is_stopping:
                 return
-            telemetry.counters.redis_reconnects += 1
             try:
                 await self._come_online()
             except (OSError, RoomcastError, Unsuitable) as error:
@@ -163,6 +162,7 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
                 raise
             else:
                 log.info("Redis is back")
+                telemetry.counters.redis_reconnects += 1
                 retry_seconds = MIN_RETRY_SECONDS
                 self._sweeps_from = asyncio.get_running_loop().time() + self._sweep_delay_seconds
                 if self.listener is not None:
