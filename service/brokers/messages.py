@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 from functools import lru_cache, partial
 from typing import Any, Final
 
+from service import telemetry
 from service.brokers import envelope, scripts
 from service.brokers.broker import (
     Envelope,
@@ -116,6 +117,7 @@ def _published(done: PublicationDone, reply: Any) -> None:
         done(reply)
         return
     epoch, offset, stored, duplicate, members = reply
+    telemetry.counters.messages_published += 1 - duplicate
     position = Position(epoch.decode(), offset)
     done(_new(Publication, (position, stored == 1, duplicate == 1, members)))
 

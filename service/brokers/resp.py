@@ -20,7 +20,7 @@ from service.protocol.errors import Internal, RoomcastError, Unavailable
 DEADLINE_SECONDS: Final = 1.5  # no operation takes longer, whatever happened to Redis
 TICK_SECONDS: Final = 0.1
 CONNECT_SECONDS: Final = 1.0
-MAX_COMMANDS_IN_FLIGHT: Final = 50_000
+MAX_COMMANDS_IN_FLIGHT: Final = 20_000  # at 20-40 µs of Redis each they end within the deadline
 MAX_BYTES_IN_FLIGHT: Final = 64 * 1024 * 1024
 RETRY_AFTER_MS: Final = 200
 
@@ -93,7 +93,6 @@ class Connection(asyncio.Protocol):
         self._expected = 0  # replies that everything handed in so far will bring
         self._answered = 0
         self._marks: deque[tuple[int, float, int]] = deque()  # one per write: replies expected by then, time, bytes
-
         self._heard_at = 0.0  # where other things come in besides replies, they also show that Redis is there
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from service import telemetry
 from service.brokers.broker import Origin, Retention
 from service.protocol.errors import Unavailable
 from tests.brokers.conftest import Node, Room, Server
@@ -56,11 +57,13 @@ async def test_a_thousand_pipelined_publishes_keep_their_order_and_their_answers
 async def test_a_known_key_answers_the_first_position_from_any_node_and_announces_nothing(a: Node, b: Node) -> None:
     address, room = a.address("T1", "chat"), Room()
     await a.subscribe(address, room)
+    counted = telemetry.counters.messages_published
     first = await a.publish(address, b"1", key=("alice", "k/1"))
     again = await b.publish(address, b"1", key=("alice", "k/1"))
     assert again.position == first.position
     assert again.duplicate
     assert again.stored
+    assert telemetry.counters.messages_published == counted + 1
     others = [("", "k/1"), ("alice", "k"), ("alic", "e/k/1"), ("bob", "k/1")]
     for number, key in enumerate(others):
         other = await b.publish(address, b"1", key=key)
