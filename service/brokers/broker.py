@@ -160,7 +160,7 @@ class Listener(Protocol):
         """Redis is out of reach: commands answer `unavailable`."""
 
     def redis_back(self) -> None:
-        """Redis answers again, under a new lease: register all connections and members anew (`Broker.restore…`)."""
+        """Redis answers again; what `local_connections` gave was entered again if the lease is a new one."""
 
     def local_connections(self) -> Sequence[tuple[str, ConnectionEntry]]:
         """(tenant id, entry with its joined rooms) of every local connection: what a new lease registers."""
