@@ -38,7 +38,7 @@ from service.tenants.tokens import verify
 from service.transports.door import Door
 from service.transports.handover import take_over
 from service.transports.live_socket import LiveSocket
-from service.transports.subprotocols import Offer, read_offer
+from service.transports.subprotocols import Offer, read_offer, values_of
 
 PROTOCOL_VERSION: Final = 1
 # Which close code a browser sees instead of an HTTP status (PROTOCOL.md, "Connecting").
@@ -88,7 +88,10 @@ async def provide_admission(socket: Socket) -> Admission:
     """
     parts: ConnectParts = socket.app.state.parts
     door, node = parts.door, parts.node
-    admission = Admission(door, read_offer(socket.headers), door.client_address(socket))
+    headers = socket.scope["headers"]
+    client = socket.scope["client"]
+    address = door.client_address(client[0] if client is not None else "", headers)
+    admission = Admission(door, read_offer(headers), address)
     try:
         door.take_connect(admission.address)
         if admission.offer.refusal is not None:
@@ -100,8 +103,7 @@ async def provide_admission(socket: Socket) -> Admission:
         tenant, admission.grant = await verify(parts.tenants, admission.offer.token, time.time_ns() // 1_000_000)
         if not tenant.active:
             raise Forbidden("the tenant is suspended")
-        origin = socket.headers.get("origin")
-        if tenant.origins and origin is not None and origin not in tenant.origins:
+        if tenant.origins and any(origin not in tenant.origins for origin in values_of(headers, b"origin")):
             raise Forbidden("the tenant does not allow this origin")
         admission.manager = node.manager(tenant)
     except RoomcastError as error:

@@ -4,15 +4,14 @@ import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, Final
-
-from litestar.connection import ASGIConnection
+from typing import Final
 
 from service.protocol.errors import RateLimited
 from service.tenants.limits import TokenBucket
 from service.tenants.snapshot import TenantSnapshot
 from service.transports.live_socket import SocketRules
 from service.transports.outbox import Turn
+from service.transports.subprotocols import Headers, values_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -63,16 +62,15 @@ class Door:
         rules.max_frame_bytes = tenant.limits.frame_bytes or FRAME_CEILING_BYTES
         return rules
 
-    def client_address(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    def client_address(self, peer: str, headers: Headers) -> str:
         """Who is at the other end: the peer or, behind proxies that are trusted, whom they name.
 
         `X-Forwarded-For` is read from its end, past the trusted ones: what stands before is the client's own claim.
         """
-        client = connection.client
-        address = client.host if client is not None else ""
+        address = peer
         if not self._trusted_proxies:
             return address
-        named = ",".join(connection.headers.getall("x-forwarded-for", [])).split(",")
+        named = ",".join(values_of(headers, b"x-forwarded-for")).split(",")
         while self._is_trusted(address) and named:
             before = named.pop().strip()
             if _parse(before) is None:

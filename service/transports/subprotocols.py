@@ -1,6 +1,7 @@
 """What a client offers in its handshake: the subprotocol, and the token (PROTOCOL.md, "Connecting"). Pure."""
 
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from service.protocol.errors import Invalid, RoomcastError
 
@@ -10,11 +11,8 @@ MSGPACK: Final = "roomcast.v1.msgpack"
 TOKEN_PREFIX: Final = "roomcast.token."  # noqa: S105 - no secret
 
 
-class Headers(Protocol):
-    """A request's headers, names in lower case."""
-
-    def getall(self, name: str, default: list[str]) -> list[str]:
-        """All values of a header."""
+# As ASGI has them: names in lower case. Litestar's own `Headers` decodes all of them first, 10 us a connect.
+Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Offer(NamedTuple):
@@ -31,13 +29,18 @@ class Offer(NamedTuple):
         return self.selected == MSGPACK
 
 
+def values_of(headers: Headers, wanted: bytes) -> list[str]:
+    """All values of one header."""
+    return [value.decode("latin-1") for name, value in headers if name == wanted]
+
+
 def read_offer(headers: Headers) -> Offer:
     """The offer of a handshake; `refusal` says what is wrong with it (400)."""
-    lines = headers.getall("sec-websocket-protocol", [])
+    lines = values_of(headers, b"sec-websocket-protocol")
     offered = [text.strip() for line in lines for text in line.split(",") if text.strip()]
     known = [text for text in offered if text in (JSON, MSGPACK)]
     tokens = [text.removeprefix(TOKEN_PREFIX) for text in offered if text.startswith(TOKEN_PREFIX)]
-    bearers = [line[7:].strip() for line in headers.getall("authorization", []) if line[:7].lower() == "bearer "]
+    bearers = [line[7:].strip() for line in values_of(headers, b"authorization") if line[:7].lower() == "bearer "]
     selected = known[0] if known else None
     refusal: RoomcastError | None = None
     if offered and selected is None:
