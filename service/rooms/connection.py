@@ -1,11 +1,12 @@
 """One connection of this node, as rooms see it."""
 
+import random
 import secrets
 import time
 
 from service.brokers.broker import ConnectionEntry
 from service.protocol.codec import event_frame, transcode
-from service.protocol.errors import RECONNECTS
+from service.protocol.errors import RECONNECTS, CloseCode
 from service.protocol.events import Closing
 from service.rooms.answers import Lane
 from service.rooms.fanout import Subscriber
@@ -13,6 +14,8 @@ from service.rooms.membership import Membership
 
 # 128 random bits as 22 url-safe characters: opaque and unguessable (PROTOCOL.md, "Words").
 CONNECTION_ID_BYTES = 16
+# Over so long a node that ends spreads the return of its clients: 5,000 clients are 1,000 a second.
+RETURN_SPREAD_MS = 5_000
 
 
 def new_entry(user: str, node: str, address: str) -> ConnectionEntry:
@@ -77,6 +80,9 @@ class Connection:
     def closing_frame(self, code: int, reason: str, reconnect: bool | None = None, after_ms: int = 0) -> bytes:
         """The `closing` event as a ready frame; `reconnect` None: as the code says."""
         will = code in RECONNECTS if reconnect is None else reconnect
+        if code in (CloseCode.GOING_AWAY, CloseCode.RESTART):
+            # All clients of a node that ends would be back in the same instant.
+            after_ms = random.randrange(RETURN_SPREAD_MS)  # noqa: S311 - no secret
         event = Closing(code=code, reason=reason, reconnect=will, after_ms=after_ms)
         return event_frame(event, self.subscriber.binary)
 
