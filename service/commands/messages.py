@@ -35,11 +35,11 @@ def publish(session: Session, command: Publish, answer: Answer) -> None:
         if result.duplicate:
             reply = Published(room=room, position=position, duplicate=True)
             answer.give(session.reply_frame(command.id, reply))
-        elif member is None or not reference or result.position.offset <= member.joined_offset:
+        elif member is None or not reference or not member.awaits(result.position):
             answer.give_position(position)
         elif answer.frame is None:
-            answer.offset, answer.position = result.position.offset, position
-            member.room.expect(result.position.offset)
+            answer.epoch, answer.offset, answer.position = result.position.epoch, result.position.offset, position
+            member.room.expect(result.position)
 
     origin = Origin(session.id, reference, command.echo)
     message = OutgoingMessage(bytes(command.data), _name(command.name), session.sender)

@@ -8,7 +8,7 @@ its membership is held, and goes on when the lane has caught up.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from service.rooms.fanout import Subscriber
@@ -26,10 +26,10 @@ class Answer:
 
     begin: starts the command; None once started.
     reference, published: of a publish with an id: how its message names it, and from the position to its frame.
-    offset, position: where Redis put the message, while it has not come around yet (offset 0: not known).
+    epoch, offset, position: where Redis put the message, while it has not come around yet (offset 0: not known).
     """
 
-    __slots__ = ("begin", "frame", "is_pipelined", "lane", "offset", "position", "published", "reference")
+    __slots__ = ("begin", "epoch", "frame", "is_pipelined", "lane", "offset", "position", "published", "reference")
 
     def __init__(self, lane: "Lane", begin: "Begin | None", *, is_pipelined: bool) -> None:
         self.lane = lane
@@ -37,6 +37,7 @@ class Answer:
         self.is_pipelined = is_pipelined
         self.reference = 0
         self.published: Callable[[str | None], bytes] | None = None
+        self.epoch = ""
         self.offset = 0
         self.position: str | None = None
         self.frame: bytes | None = None
@@ -96,10 +97,13 @@ class Lane:
         """The message of the next publish takes its place in the room: its answer leaves."""
         self._answers[0].give_position(position)
 
-    def pass_offset(self, offset: int | None) -> None:
-        """No message up to `offset` will come around any more (None: none at all): answer what waits for one."""
+    def pass_offset(self, epoch: str | None, offset: int = 0, ended_epochs: Sequence[str] = ()) -> None:
+        """No message of `epoch` up to `offset`, nor any of the ended epochs, will come around any more (None: none at
+        all): answer what waits for one.
+        """
         for answer in list(self._answers):
-            if answer.offset and (offset is None or answer.offset <= offset):
+            is_passed = answer.epoch in ended_epochs or (answer.epoch == epoch and answer.offset <= offset)
+            if answer.offset and (epoch is None or is_passed):
                 answer.give_position(answer.position)
 
     def advance(self) -> None:

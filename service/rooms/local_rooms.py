@@ -96,7 +96,7 @@ class LocalRooms:
         """Called a few times a second: repair what did not come around, let go of rooms that lingered long enough."""
         now = time.monotonic()
         for room, since in list(self._expecting.items()):
-            if room.expected_offset <= room.offset:
+            if room.is_caught_up:
                 del self._expecting[room]
                 room.answer_passed()
             elif now - since >= EXPECTATION_SECONDS:

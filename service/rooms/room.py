@@ -6,7 +6,7 @@ only the repair itself awaits the broker (`repair.py`).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 from service.brokers.broker import Envelope, History, Origin, RoomAddress, RoomHead
@@ -49,13 +49,13 @@ class Room:
     arrived: what the broker told and nobody has taken yet. is_repairing: a history read is under way, `arrived` waits.
     claims: joined and joining connections of this node; without any the room lingers, then goes.
     members_everywhere: connections in the room on all nodes, as Redis last said.
-    expected_offset: Redis has told a node's client of this offset, so it must come around (0: nothing is expected).
+    expected_epoch, expected_offset: Redis has told a node's client of this place, so it must come around (0: of none).
     """
 
     __slots__ = (
         "_attendant", "_shape", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs", "epoch",
-        "expected_offset", "is_open", "is_repairing", "is_stored", "is_subscribed", "live", "members_everywhere",
-        "name", "offset", "opening", "prefix",
+        "expected_epoch", "expected_offset", "is_open", "is_repairing", "is_stored", "is_subscribed", "live",
+        "members_everywhere", "name", "offset", "opening", "prefix",
     )  # fmt: skip
 
     def __init__(self, name: str, address: RoomAddress, attendant: Attendant, is_stored: bool) -> None:
@@ -81,6 +81,7 @@ class Room:
         # What waits.
         self.arrived: list[Envelope] = []
         self.deliveries: list[Delivery] = []
+        self.expected_epoch = ""
         self.expected_offset = 0
         self.is_repairing = False
 
@@ -144,13 +145,15 @@ class Room:
         if head.epoch == self.epoch:
             return
         if self.epoch is not None:
+            self.skip_to(head, "epoch")
             # Late messages of an epoch that ended must not bring it back; two are more than can be under way.
             self.ended_epochs = (self.epoch, *self.ended_epochs[:1])
-            self.skip_to(head, "epoch")
-            self._pass_answers(None)
             for member in [*self.live.values(), *(self.aside or ())]:
                 member.joined_offset = member.offset = head.offset
-        self.epoch, self.offset, self.expected_offset = head.epoch, head.offset, 0
+        self.epoch, self.offset = head.epoch, head.offset
+        self._pass_answers([*self.live.values(), *(self.aside or ())])
+        if self.is_caught_up or self.expected_epoch in self.ended_epochs:
+            self.expected_offset = 0
 
     def skip_to(self, head: Position, reason: GapReason) -> None:
         """Messages up to `head` cannot be had: tell everybody here, and go on behind it."""
@@ -160,7 +163,7 @@ class Room:
         counters.gaps += 1
         self.offset = head.offset
         self._deliver([Item(Ready(encode_event(gap, False)), None)])
-        self._pass_answers(head.offset)
+        self._pass_answers([*self.live.values(), *(self.aside or ())])
 
     def take_history(self, history: History, keeps_history: bool) -> None:
         """What a repair read, all of it behind `offset`; afterwards the order goes on from its last message."""
@@ -182,18 +185,21 @@ class Room:
             return "unstored"
         return "limit" if history.cut_offset > offset else "expired"
 
-    def expect(self, offset: int) -> None:
-        """Redis has told of this offset, so it must come around soon, or is read."""
-        self.expected_offset = max(self.expected_offset, offset)
+    def expect(self, position: Position) -> None:
+        """Redis has told of this place, so it must come around soon, or is read."""
+        known = self.expected_offset if self.expected_epoch == position.epoch else 0
+        self.expected_epoch, self.expected_offset = position.epoch, max(known, position.offset)
         self._attendant.expects(self)
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether all that was expected is here."""
+        return not self.expected_offset or (self.expected_epoch == self.epoch and self.expected_offset <= self.offset)
 
     def answer_passed(self) -> None:
         """Answer publishes whose message was passed over (in a gap) before Redis told of it."""
         if not self.deliveries and not self.is_repairing:
-            for member in self.live.values():
-                lane = member.connection.lane_of(self.name)
-                if lane is not None:
-                    lane.pass_offset(self.offset)
+            self._pass_answers(self.live.values())
 
     # Members
 
@@ -208,7 +214,7 @@ class Room:
         member.joined_offset = member.offset = self.offset if is_stale else max(head.position.offset, self.offset)
         self.stand_aside(member)
         if member.offset > self.offset:
-            self.expect(member.offset)
+            self.expect(head.position)
         if self.arrived:
             self._attendant.has_arrivals(self)
         return member.offset
@@ -248,8 +254,7 @@ class Room:
         if member.feed is not None:
             member.feed.cancel()
         member.drop_held()
-        lane = member.connection.lane_of(self.name)
-        if lane is not None:
+        if (lane := member.connection.lane_of(self.name)) is not None:
             lane.pass_offset(None)
 
     def is_live(self, member: Membership) -> bool:
@@ -268,7 +273,7 @@ class Room:
         if not messages:
             return
         self.is_stored = messages[-1].stored
-        if self.offset >= self.expected_offset:
+        if self.is_caught_up:
             self.expected_offset = 0
         items = [Item(Ready(message_payload(self.prefix, message)), message) for message in messages]
         self._deliver(items, self._attendant.concerned(self, messages))
@@ -289,8 +294,7 @@ class Room:
         self.deliveries.append(delivery)
         self._attendant.fanout.add(self._attendant.deliveries, delivery, self.deliveries.remove)
 
-    def _pass_answers(self, offset: int | None) -> None:
-        for member in [*self.live.values(), *(self.aside or ())]:
-            lane = member.connection.lane_of(self.name)
-            if lane is not None:
-                lane.pass_offset(offset)
+    def _pass_answers(self, members: Iterable[Membership]) -> None:
+        for member in members:
+            if (lane := member.connection.lane_of(self.name)) is not None:
+                lane.pass_offset(self.epoch, self.offset, self.ended_epochs)

@@ -71,5 +71,5 @@ async def sides(new_tenant: NewTenant, connect: Connect, node: LiveNode, other_n
     assert made[0].positions[0] != made[1].positions[0]
     yield Sides(*made)
     for side in made:
-        for client in (side.rest, side.user):
-            await client.__aexit__(None, None, None)
+        await side.rest.close()
+        await side.user.close()

@@ -133,7 +133,7 @@ async def test_a_peer_without_a_sign_of_life_is_closed(connect: Connect, cluster
     assert closing.reconnect
     await living
     await lively.hears_nothing()
-    hasty.stop()
+    hasty.kill()
 
 
 @pytest.mark.provokes("close:4450")

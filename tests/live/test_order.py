@@ -1,6 +1,7 @@
 """PROTOCOL.md, "Order": replies, own messages and others' keep their places."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from msgspec import UNSET
@@ -16,7 +17,7 @@ from service.protocol.events import (
     Signalled,
     WebSocketEvent,
 )
-from tests.support.fixtures import Connect
+from tests.support.fixtures import Connect, NewTenant
 from tests.support.live_server import LiveNode
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant
@@ -88,7 +89,7 @@ async def test_with_echo_the_message_comes_right_before_its_published(connect: C
 async def test_one_connections_commands_in_a_room_are_answered_in_their_order(connect: Connect, binary: bool) -> None:
     alice = await connect(binary=binary)
     room = {"room": "chat"}
-    commands = [
+    commands: list[dict[str, Any]] = [
         {"type": "join", **room},
         *({"type": "publish", "data": number, **room} for number in range(64)),
         {"type": "history", "limit": 64, **room},
@@ -169,8 +170,8 @@ async def test_a_key_holds_over_nodes_and_edges_for_its_user_alone(
     await listener.hears_nothing()
 
 
-async def test_a_key_works_where_nothing_is_kept(connect: Connect, new_tenant: object) -> None:
-    tenant = await new_tenant(max_history_messages=0)  # type: ignore[operator]
+async def test_a_key_works_where_nothing_is_kept(connect: Connect, new_tenant: NewTenant) -> None:
+    tenant = await new_tenant(max_history_messages=0)
     alice, bob = await connect("alice", tenant=tenant), await connect("bob", tenant=tenant)
     for client in (alice, bob):
         await client.joins("chat")

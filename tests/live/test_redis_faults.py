@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ async def client_of(shaky: Cluster) -> AsyncIterator[Connect]:
     tenant = await make_tenant(storage)
     opened: list[Client] = []
 
-    async def open_socket(user: str = "alice", **options: object) -> Client:
+    async def open_socket(user: str = "alice", **options: Any) -> Client:
         node = shaky.nodes[len(opened) % 2]
         opened.append(await Client.open(node.address, tenant.token(user), **options))
         return opened[-1]
@@ -60,7 +61,7 @@ async def test_a_frozen_redis_is_unavailable_within_1_5_s_and_all_heals(shaky: C
     tenant = tenant_of(client_of)
     shaky.valkey.freeze()
     try:
-        commands = [
+        commands: list[dict[str, Any]] = [
             {"type": "publish", "room": "chat", "data": 1},
             {"type": "publish", "room": "elsewhere", "data": 1},
             {"type": "join", "room": "another"},

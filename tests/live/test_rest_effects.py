@@ -78,8 +78,8 @@ async def test_counts_are_those_of_the_whole_cluster_within_2_s(
     for each in (node, other_node):
         async with Rest(each.address, tenant.api_key) as rest:
             await becomes(rest, "/v1/counts", {"connections": 3, "users": 2, "rooms": 2})
-            rooms = [{"room": "a", "connections": 1, "users": 1}, {"room": "b", "connections": 3, "users": 2}]
-            await becomes(rest, "/v1/rooms", {"items": rooms, "next_cursor": None})
+            items = [{"room": "a", "connections": 1, "users": 1}, {"room": "b", "connections": 3, "users": 2}]
+            await becomes(rest, "/v1/rooms", {"items": items, "next_cursor": None})
             await becomes(
                 rest,
                 "/v1/users/alice",

@@ -140,7 +140,7 @@ def test_a_publish_that_a_gap_swallowed_is_answered_all_the_same() -> None:
     around = Surroundings()
     alice = around.join("alice")
     answer = publish(around, 1)
-    answer.offset, answer.position = 2, f"{EPOCH}:2"
+    answer.epoch, answer.offset, answer.position = EPOCH, 2, f"{EPOCH}:2"
     from service.protocol.identifiers import Position
 
     around.room.skip_to(Position(EPOCH, 5), "expired")

@@ -18,6 +18,10 @@ class Rest:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the connections back."""
         await self._client.aclose()
 
     async def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:

@@ -15,7 +15,7 @@ from struct import pack, unpack
 from typing import Any, Final, TypeVar
 
 import msgspec
-from websockets.frames import apply_mask
+from websockets.utils import apply_mask
 
 from service.protocol.events import (
     Closing,

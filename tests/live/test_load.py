@@ -1,0 +1,86 @@
+"""Faults under load that need no restart: Redis and nodes frozen, connections to Redis cut, Redis emptied."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from service.preparation import open_storage
+from tests.support.checker import Acknowledged, Entered, Record, Told, check
+from tests.support.conversation import KEPT_MESSAGES, converse
+from tests.support.fixtures import Cluster
+from tests.support.tenants import Tenant, make_tenant
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def tried(make_cluster: Callable[[], Cluster]) -> Cluster:
+    """Two nodes on a Valkey."""
+    cluster = make_cluster()
+    for node in [cluster.start_node(), cluster.start_node()]:
+        node.wait()
+    return cluster
+
+
+@pytest.fixture
+async def crowd(tried: Cluster) -> AsyncIterator[Tenant]:
+    for node in tried.nodes:
+        await node.becomes(200, within_seconds=20)
+    storage = await open_storage(tried.settings)
+    yield await make_tenant(storage, max_connections_per_user=None)
+    await storage.close()
+
+
+def nothing_was_lost(records: list[Record]) -> None:
+    assert check(records, KEPT_MESSAGES) == []
+    assert not [record for record in records if isinstance(record, Told)]
+    assert not [record for record in records if isinstance(record, Entered) and record.recovered is False]
+    assert sum(isinstance(record, Acknowledged) for record in records) > 300
+
+
+async def test_a_redis_that_freezes_for_two_seconds_loses_nothing(tried: Cluster, crowd: Tenant) -> None:
+    async def faults() -> None:
+        await asyncio.sleep(1)
+        tried.valkey.freeze()
+        await asyncio.sleep(2)
+        tried.valkey.thaw()
+        await asyncio.sleep(2)
+
+    nothing_was_lost(await converse(crowd, tried.nodes, faults))
+
+
+async def test_connections_to_redis_that_are_cut_again_and_again_lose_nothing(tried: Cluster, crowd: Tenant) -> None:
+    async def faults() -> None:
+        for number in range(8):
+            await asyncio.sleep(0.5)
+            kind = "pubsub" if number % 2 else "normal"
+            tried.valkey.client.client_kill_filter(_type=kind, skipme=True)
+        await asyncio.sleep(1)
+
+    nothing_was_lost(await converse(crowd, tried.nodes, faults))
+
+
+async def test_a_node_that_freezes_for_a_second_loses_nothing(tried: Cluster, crowd: Tenant) -> None:
+    async def faults() -> None:
+        for node in tried.nodes:
+            await asyncio.sleep(1)
+            node.freeze()
+            await asyncio.sleep(1)
+            node.thaw()
+        await asyncio.sleep(1)
+
+    nothing_was_lost(await converse(crowd, tried.nodes, faults))
+
+
+async def test_an_emptied_redis_is_told_to_everybody(tried: Cluster, crowd: Tenant) -> None:
+    async def faults() -> None:
+        await asyncio.sleep(2)
+        tried.valkey.client.flushall()
+        await asyncio.sleep(4)
+
+    records = await converse(crowd, tried.nodes, faults)
+    assert check(records, KEPT_MESSAGES) == []
+    told = {record.subscriber for record in records if isinstance(record, Told)}
+    entered = {record.subscriber for record in records if isinstance(record, Entered)}
+    assert told == entered
