@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
@@ -106,7 +107,7 @@ class LiveSession(Session):
             return
         room = getattr(command, "room", "")
         handling = COMMANDS[type(command)]
-        self.lane(room).add(lambda answer: self._run(handling, command, answer), is_pipelined=handling.is_pipelined)
+        self.lane(room).add(partial(self._run, handling, command), is_pipelined=handling.is_pipelined)
 
     def join_claimed_rooms(self) -> None:
         """Join what the token names in its claim `join`; each is answered by `joined` or `error`."""

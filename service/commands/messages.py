@@ -1,5 +1,7 @@
 """`publish`, `signal`, `send` and `history`."""
 
+from functools import partial
+
 from msgspec import UNSET, UnsetType
 
 from service.brokers.broker import Origin, Publication
@@ -7,7 +9,7 @@ from service.commands.session import Session
 from service.protocol.commands import History, Publish, Send, Signal
 from service.protocol.errors import Forbidden, NotJoined, RoomcastError
 from service.protocol.events import HistoryEvent, Published, Sent, Signalled
-from service.rooms.answers import Answer
+from service.rooms.answers import Answer, Place
 from service.rooms.fanout import OutgoingMessage
 
 
@@ -18,32 +20,40 @@ def publish(session: Session, command: Publish, answer: Answer) -> None:
     when Redis has it. Raises RateLimited, TooLarge.
     """
     room = command.room
-    reference = 0
+    place: Place | None = None
     if command.id is not UNSET:
-        session.reference = reference = session.reference + 1
-        answer.reference = reference
-        answer.published = lambda position: session.reply_frame(
-            command.id, Published(room=room, position=position, duplicate=False)
-        )
+        session.reference += 1
+        answer.place = place = Place(session.reference, partial(_published, session, command))
 
     def done(result: Publication | RoomcastError) -> None:
         if isinstance(result, RoomcastError):
             answer.give(session.error_frame(result, command.id, room))
-            return
-        position = str(result.position) if result.stored else None
-        member = session.rooms.get(room)
-        if result.duplicate:
-            reply = Published(room=room, position=position, duplicate=True)
-            answer.give(session.reply_frame(command.id, reply))
-        elif member is None or not reference or not member.awaits(result.position):
-            answer.give_position(position)
-        elif answer.frame is None:
-            answer.epoch, answer.offset, answer.position = result.position.epoch, result.position.offset, position
-            member.room.expect(result.position)
+        elif place is None:
+            answer.give(b"")
+        else:
+            _take_place(session, command, answer, place, result)
 
-    origin = Origin(session.id, reference, command.echo)
+    origin = Origin(session.id, 0 if place is None else place.reference, command.echo)
     message = OutgoingMessage(bytes(command.data), _name(command.name), session.sender)
     session.manager.publish(room, message, origin, done, None if command.key is UNSET else command.key)
+
+
+def _take_place(session: Session, command: Publish, answer: Answer, place: Place, stored: Publication) -> None:
+    """Redis has the message: answer now, or when it comes around."""
+    position = str(stored.position) if stored.stored else None
+    member = session.rooms.get(command.room)
+    if stored.duplicate:
+        answer.give(_published(session, command, position, duplicate=True))
+    elif member is None or not member.awaits(stored.position):
+        answer.give_position(position)
+    elif answer.frame is None:
+        place.epoch, place.offset, place.position = stored.position.epoch, stored.position.offset, position
+        member.room.expect(stored.position)
+
+
+def _published(session: Session, command: Publish, position: str | None, duplicate: bool = False) -> bytes:
+    reply = Published(room=command.room, position=position, duplicate=duplicate)
+    return session.reply_frame(command.id, reply)
 
 
 async def signal(session: Session, command: Signal, _answer: Answer) -> Signalled:

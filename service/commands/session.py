@@ -54,7 +54,17 @@ class Clockwork(Protocol):
 class Session(Connection):
     """One connection that speaks: what its token allows, and how much it may say."""
 
-    __slots__ = ("_alarm", "_bad_commands", "_bad_since", "_clockwork", "bucket", "grant", "manager", "reference")
+    __slots__ = (
+        "_alarm",
+        "_bad_commands",
+        "_bad_since",
+        "_clockwork",
+        "_sender",
+        "bucket",
+        "grant",
+        "manager",
+        "reference",
+    )
 
     def __init__(
         self,
@@ -71,6 +81,7 @@ class Session(Connection):
         self.bucket = command_bucket(manager.tenant.limits)
         # Publishes with an id are told apart by this when their messages come around.
         self.reference = 0
+        self._sender: Sender | None = None
         self._bad_commands = 0
         self._bad_since = 0.0
         self._clockwork = clockwork
@@ -78,8 +89,10 @@ class Session(Connection):
 
     @property
     def sender(self) -> Sender:
-        """How others see it."""
-        return Sender(user=self.user, connection=self.id)
+        """How others see it; made when it first speaks."""
+        if self._sender is None:
+            self._sender = Sender(user=self.user, connection=self.id)
+        return self._sender
 
     # Answers
 

@@ -21,25 +21,36 @@ class Held(Protocol):
         """The lane has caught up: take what was held back."""
 
 
-class Answer:
-    """The place of one command's answer. `frame` is None until it is known, and empty if nothing is to be sent.
+class Place:
+    """Where the message of a publish with an id stands in its room, as far as it is known.
 
-    begin: starts the command; None once started.
-    reference, published: of a publish with an id: how its message names it, and from the position to its frame.
-    epoch, offset, position: where Redis put the message, while it has not come around yet (offset 0: not known).
+    reference: how the message names it. answered: from the position to the answer's frame.
+    epoch, offset, position: where Redis put it, while it has not come around yet (offset 0: not known).
     """
 
-    __slots__ = ("begin", "epoch", "frame", "is_pipelined", "lane", "offset", "position", "published", "reference")
+    __slots__ = ("answered", "epoch", "offset", "position", "reference")
 
-    def __init__(self, lane: "Lane", begin: "Begin | None", *, is_pipelined: bool) -> None:
-        self.lane = lane
-        self.begin = begin
-        self.is_pipelined = is_pipelined
-        self.reference = 0
-        self.published: Callable[[str | None], bytes] | None = None
+    def __init__(self, reference: int, answered: Callable[[str | None], bytes]) -> None:
+        self.reference = reference
+        self.answered = answered
         self.epoch = ""
         self.offset = 0
         self.position: str | None = None
+
+
+class Answer:
+    """One command's answer. `frame` is None until it is known, and empty if nothing is to be sent.
+
+    begin: starts the command; None once started. place: of a publish with an id.
+    """
+
+    __slots__ = ("begin", "frame", "is_pipelined", "lane", "place")
+
+    def __init__(self, lane: "Lane", begin: "Begin | None", is_pipelined: bool) -> None:
+        self.lane = lane
+        self.begin = begin
+        self.is_pipelined = is_pipelined
+        self.place: Place | None = None
         self.frame: bytes | None = None
 
     def give(self, frame: bytes) -> None:
@@ -50,7 +61,7 @@ class Answer:
 
     def give_position(self, position: str | None) -> None:
         """A publish is stored at `position` (None: nothing is kept)."""
-        self.give(b"" if self.published is None else self.published(position))
+        self.give(b"" if self.place is None else self.place.answered(position))
 
 
 Begin = Callable[[Answer], None]
@@ -71,7 +82,7 @@ class Lane:
 
     def add(self, begin: Begin, *, is_pipelined: bool = False) -> None:
         """Start a command, now or when its turn comes; its answer is given through `Answer.give`."""
-        answer = Answer(self, begin, is_pipelined=is_pipelined)
+        answer = Answer(self, begin, is_pipelined)
         may_start = not self._answers or (is_pipelined and self.unstarted == 0 and self._answers[0].is_pipelined)
         self._answers.append(answer)
         if may_start and not self._is_advancing:
@@ -81,17 +92,21 @@ class Lane:
 
     def refuse(self, frame: bytes) -> None:
         """A command that was refused at once: its error keeps its place."""
-        answer = Answer(self, None, is_pipelined=True)
+        answer = Answer(self, None, True)
         self._answers.append(answer)
         answer.give(frame)
 
     def is_next(self, reference: int) -> bool:
         """Whether the answer to publish `reference` may leave now."""
-        return bool(self._answers) and self._answers[0].reference == reference
+        place = self._answers[0].place if self._answers else None
+        return place is not None and place.reference == reference
 
     def awaits(self, reference: int) -> bool:
         """Whether the answer to publish `reference` is still to come, behind others."""
-        return any(answer.reference == reference and answer.frame is None for answer in self._answers)
+        return any(
+            answer.frame is None and answer.place is not None and answer.place.reference == reference
+            for answer in self._answers
+        )
 
     def place(self, position: str | None) -> None:
         """The message of the next publish takes its place in the room: its answer leaves."""
@@ -102,9 +117,11 @@ class Lane:
         all): answer what waits for one.
         """
         for answer in list(self._answers):
-            is_passed = answer.epoch in ended_epochs or (answer.epoch == epoch and answer.offset <= offset)
-            if answer.offset and (epoch is None or is_passed):
-                answer.give_position(answer.position)
+            place = answer.place
+            if place is None or not place.offset:
+                continue
+            if epoch is None or place.epoch in ended_epochs or (place.epoch == epoch and place.offset <= offset):
+                answer.give_position(place.position)
 
     def advance(self) -> None:
         """Send what is known, start what may start, and let a held membership go on."""

@@ -183,8 +183,7 @@ class Delivery:
     def _send(self, first: int, end: int, item: int, text: bytes) -> None:
         binary: bytes | None = None
         skipped = self._skipped
-        for index in range(first, end):
-            subscriber = self.subscribers[index]
+        for subscriber in self.subscribers[first:end]:
             if skipped is not None and subscriber in skipped:
                 continue
             if subscriber.binary:

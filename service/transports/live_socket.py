@@ -176,13 +176,6 @@ class LiveSocket(Outbox, asyncio.Protocol):
         del self.handler
         handler.connection_lost(self._close_code)
 
-    def flush(self) -> None:
-        """The turn's call: the latest ping that was not answered gets its pong when there is room again."""
-        super().flush()
-        if self._ping_waiting is not None and not self._is_paused and self.accepts:
-            ping, self._ping_waiting = self._ping_waiting, None
-            self.send(frame(ping, PONG))
-
     # Receiving.
 
     def _read_on(self) -> None:
@@ -231,10 +224,23 @@ class LiveSocket(Outbox, asyncio.Protocol):
         self._close_ourselves(4408, "message not finished in time")
 
     def _receive_ping(self, payload: bytes) -> None:
-        if self._is_paused or self._waiting_bytes > PONG_ROOM_BYTES:
-            self._ping_waiting = payload
-        else:
+        if not self._is_paused and self._waiting_bytes <= PONG_ROOM_BYTES:
             self.send(frame(payload, PONG))
+            return
+        if self._ping_waiting is None and not self._is_paused:
+            self.turn.loop.call_soon(self._answer_ping)
+        self._ping_waiting = payload
+
+    def _answer_ping(self) -> None:
+        """There is room again: the latest ping gets its pong, and those before it none."""
+        if self._ping_waiting is not None and not self._is_paused:
+            ping, self._ping_waiting = self._ping_waiting, None
+            self.send(frame(ping, PONG))
+
+    def resume_writing(self) -> None:
+        """The transport's call: it holds less than 16 KiB."""
+        super().resume_writing()
+        self._answer_ping()
 
     def _receive_close(self, payload: bytes) -> None:
         if self._state is State.OPEN:

@@ -127,7 +127,10 @@ class Outbox:
             self.discard_waiting()
             self.outbox_overflowed()
         elif not self._is_paused:
-            self._write_waiting()
+            waiting = self._waiting
+            if waiting is not None:  # as `_write_waiting`: a call less for each socket of a fan-out, 1 % of its cost
+                self._waiting, self._waiting_bytes = None, 0
+                self.transport.write(waiting if isinstance(waiting, bytes) else b"".join(waiting))
             if self._drained is not None and not self._is_paused:
                 drained, self._drained = self._drained, None
                 drained()

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from service.brokers.broker import Origin
-from service.rooms.answers import Answer, Lane
+from service.rooms.answers import Answer, Lane, Place
 from tests.rooms.surroundings import EPOCH, Ear, Surroundings, message
 
 
@@ -88,7 +88,7 @@ def publish(around: Surroundings, reference: int) -> Answer:
     )  # fmt: skip
 
     def begin(answer: Answer) -> None:
-        answer.reference, answer.published = reference, make
+        answer.place = Place(reference, make)
         started.append(answer)
 
     around.connections["alice"].lane("chat").add(begin, is_pipelined=True)
@@ -140,7 +140,8 @@ def test_a_publish_that_a_gap_swallowed_is_answered_all_the_same() -> None:
     around = Surroundings()
     alice = around.join("alice")
     answer = publish(around, 1)
-    answer.epoch, answer.offset, answer.position = EPOCH, 2, f"{EPOCH}:2"
+    assert answer.place is not None
+    answer.place.epoch, answer.place.offset, answer.place.position = EPOCH, 2, f"{EPOCH}:2"
     from service.protocol.identifiers import Position
 
     around.room.skip_to(Position(EPOCH, 5), "expired")
