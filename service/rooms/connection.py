@@ -1,5 +1,6 @@
 """One connection of this node, as rooms see it."""
 
+import asyncio
 import random
 import secrets
 import time
@@ -31,6 +32,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_feeding",
         "address",
         "connected_at_ms",
         "id",
@@ -52,6 +54,14 @@ class Connection:
         self.rooms: dict[str, Membership] = {}
         self.joining = 0
         self.lanes: dict[str, Lane] | None = None
+        self._feeding: asyncio.Lock | None = None
+
+    @property
+    def feeding(self) -> asyncio.Lock:
+        """Held while one page of a recovery is read and sent: rooms that recover together share the outbox in turn."""
+        if self._feeding is None:
+            self._feeding = asyncio.Lock()
+        return self._feeding
 
     def lane_of(self, room: str) -> Lane | None:
         """The answers outstanding in a room; None when there are none."""

@@ -18,6 +18,8 @@ from service.rooms.room import GapReason
 PAGE_MESSAGES = 256
 # One page at most waits in the outbox of a recovering client: a quarter of the outbox's default.
 PAGE_BYTES = 256 * 1024
+# With no more than this waiting the first page need not wait.
+LITTLE_BYTES = 64 * 1024
 
 
 class Recovery(NamedTuple):
@@ -51,32 +53,45 @@ async def begin(broker: Broker, member: Membership, since: Position) -> Recovery
 
 def _gap(member: Membership, since: Position, reason: GapReason) -> Gap:
     room = member.room
+    # What came while the history was read passed this member by: it is behind the gap, too.
+    member.joined_offset = member.offset = max(member.joined_offset, room.offset)
     to = f"{room.epoch}:{member.joined_offset}" if room.is_stored else None
     return Gap(room=room.name, from_=str(since), to=to, reason=reason)
 
 
-async def feed(broker: Broker, member: Membership, since_offset: int, page: History) -> None:
+async def feed(broker: Broker, member: Membership, since_offset: int, first_page: History) -> None:
     """Send the missed messages, page by page as the outbox drains, until the member has what this node has."""
-    room = member.room
+    room, feeding = member.room, member.connection.feeding
     epoch = room.epoch
     member.offset = since_offset
+    page: History | None = None if feeding.locked() else first_page  # read again rather than kept while others are fed
     while member.is_current:
-        if not _take_page(member, page, epoch):
-            return
+        async with feeding:
+            if page is None or member.connection.subscriber.waiting_bytes > LITTLE_BYTES:
+                await _drained(member)
+            try:
+                page = page or await _read_page(broker, member)
+            except Unavailable:
+                member.connection.close(CloseCode.OVERLOADED, "Redis is out of reach during a recovery")
+                return
+            if not member.is_current or not _take_page(member, page, epoch):
+                return
+            page = None
         if member.offset >= room.offset and member.offset >= member.joined_offset:
             member.is_recovering = False
             room.promote(member)
             return
-        await _drained(member)
-        if not member.is_current:
-            return
-        try:
-            page = await broker.read_history(
-                room.address, after=member.offset, before=None, limit=PAGE_MESSAGES, newest=False, max_bytes=PAGE_BYTES
-            )
-        except Unavailable:
-            member.connection.close(CloseCode.OVERLOADED, "Redis is out of reach during a recovery")
-            return
+
+
+async def _read_page(broker: Broker, member: Membership) -> History:
+    return await broker.read_history(
+        member.room.address,
+        after=member.offset,
+        before=None,
+        limit=PAGE_MESSAGES,
+        newest=False,
+        max_bytes=PAGE_BYTES,
+    )
 
 
 def _take_page(member: Membership, page: History, epoch: str | None) -> bool:

@@ -190,3 +190,53 @@ async def test_forgetting_the_history_begins_an_epoch(
     assert joined.recovered is False
     await members[1].expects(Gap, from_=at[1], reason="epoch")
     assert [item["data"] for item in (await rest.get("/v1/rooms/chat/messages"))["messages"]] == ["new"]
+
+
+async def test_many_rooms_recover_together_and_all_go_on_live(
+    connect: Connect, node: LiveNode, new_tenant: NewTenant
+) -> None:
+    tenant = await new_tenant()
+    rooms = [f"room-{number}" for number in range(12)]
+    at = {room: await publish_batch(node, tenant, 30, size=10_000, room=room) for room in rooms}
+    alice = await connect("alice", tenant=tenant, receive_buffer_bytes=16_384)
+    bob = await connect("bob", tenant=tenant)
+    await alice.sends_together(*({"type": "join", "room": room, "since": at[room][0]} for room in rooms))
+    talk = asyncio.gather(*(publish_batch(node, tenant, 10, size=10_000, room=room) for room in rooms))
+    # 4 MB in all, four times what an outbox holds
+    offsets = dict.fromkeys(rooms, 1)
+    while set(offsets.values()) != {40}:
+        event = await alice.next()
+        assert isinstance(event, Message)
+        offsets[event.room] += 1
+        assert event.offset == offsets[event.room]
+    await talk
+    for room in rooms:
+        await bob.publishes(room, "live")
+        await alice.expects(Message, room=room, data="live")
+
+
+async def test_what_comes_while_a_recovery_is_refused_comes_live_or_lies_in_the_gap(
+    connect: Connect, node: LiveNode, other_node: LiveNode, new_tenant: NewTenant
+) -> None:
+    tenant = await new_tenant(max_history_messages=5)
+    at = await publish_batch(node, tenant, 500)
+    talker = await connect("talker", tenant=tenant, at=other_node)
+    done = asyncio.Event()
+
+    async def talk() -> None:
+        while not done.is_set():
+            await talker.publishes("chat")
+
+    talking = asyncio.create_task(talk())
+    for _ in range(40):
+        alice = await connect("alice", tenant=tenant)
+        await alice.sends("join", room="chat", since=at[0], id=1)
+        joined = await alice.expects(Joined, recovered=False)
+        gap = await alice.expects(Gap, to=joined.position)
+        offset = int(str(gap.to).partition(":")[2])
+        for _ in range(5):
+            offset += 1
+            await alice.expects(Message, offset=offset)
+        await alice.close()
+    done.set()
+    await talking

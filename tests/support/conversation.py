@@ -159,6 +159,7 @@ async def converse(
     everybody = [*publishers, *subscribers]
     pause_seconds = len(publishers) / messages_per_second
     enough = asyncio.Event()
+    heads: dict[str, Place] = {}
 
     async def talk(publisher: Participant, room: str) -> None:
         loop = asyncio.get_running_loop()
@@ -180,6 +181,9 @@ async def converse(
             await asyncio.gather(*talks)
             heads = await _read_histories(tenant, nodes, names, log)
             await asyncio.gather(*(participant.reaches(heads) for participant in everybody))
+    except TimeoutError:
+        late = {each.name: each.at for each in everybody if each.at != {room: heads.get(room) for room in each.at}}
+        raise AssertionError(f"the heads are {heads}, and these did not come so far: {late}") from None
     finally:
         for task in [*talks, *lives]:
             task.cancel()
