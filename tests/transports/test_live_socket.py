@@ -133,6 +133,7 @@ async def test_a_handler_may_close_from_within_a_message(hosting: Hosting) -> No
         assert recorder.received == [b"wrong"]
 
 
+@pytest.mark.provokes("close:1011")
 async def test_a_handlers_bug_closes_with_1011(hosting: Hosting, caplog: pytest.LogCaptureFixture) -> None:
     def fail(payload: bytes, is_text: bool) -> None:
         raise ValueError(payload)
