@@ -1,6 +1,5 @@
 """Who speaks: one connection with its tenant's manager, its grant and its budget. All that a handler can reach."""
 
-import secrets
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -30,11 +29,6 @@ BAD_COMMANDS_SECONDS = 10.0
 COMMAND_BURST_SECONDS = 2
 # How long before its token ends a client is told.
 EXPIRING_SECONDS = 60
-# When a node goes away its clients come back spread out: so long, and 10 ms for each of the tenant's connections here,
-# which is the default of connects_per_second.
-RETURN_SPREAD_MS = 1_000
-RETURN_SPREAD_PER_CONNECTION_MS = 10
-RETURN_SPREAD_MOST_MS = 30_000
 
 
 class Alarm(Protocol):
@@ -203,13 +197,6 @@ class Session(Connection):
             self.manager.expel(self, room)
 
     # The socket's end (transports.SocketHandler)
-
-    def closing_frame(self, code: int, reason: str, reconnect: bool | None = None, after_ms: int = 0) -> bytes:
-        """See `Connection.closing_frame`; from a node that goes away each client gets a delay of its own."""
-        if code in (CloseCode.GOING_AWAY, CloseCode.RESTART):
-            spread_ms = RETURN_SPREAD_MS + RETURN_SPREAD_PER_CONNECTION_MS * len(self.manager.connections)
-            after_ms = secrets.randbelow(min(spread_ms, RETURN_SPREAD_MOST_MS))
-        return super().closing_frame(code, reason, reconnect, after_ms)
 
     def connection_lost(self, code: int | None) -> None:
         """The socket is gone."""

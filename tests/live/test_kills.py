@@ -25,8 +25,7 @@ def doomed(make_cluster: Callable[[], Cluster]) -> Cluster:
 
 @pytest.fixture
 async def crowd(doomed: Cluster) -> AsyncIterator[Tenant]:
-    for node in doomed.nodes:
-        await node.becomes(200, within_seconds=20)
+    await doomed.settles()
     storage = await open_storage(doomed.settings)
     yield await make_tenant(storage, max_connections_per_user=None)
     await storage.close()

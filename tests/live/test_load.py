@@ -25,8 +25,7 @@ def tried(make_cluster: Callable[[], Cluster]) -> Cluster:
 
 @pytest.fixture
 async def crowd(tried: Cluster) -> AsyncIterator[Tenant]:
-    for node in tried.nodes:
-        await node.becomes(200, within_seconds=20)
+    await tried.settles()
     storage = await open_storage(tried.settings)
     yield await make_tenant(storage, max_connections_per_user=None)
     await storage.close()

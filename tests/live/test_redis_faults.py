@@ -29,8 +29,7 @@ def shaky(make_cluster: Callable[[], Cluster]) -> Cluster:
 @pytest.fixture
 async def client_of(shaky: Cluster) -> AsyncIterator[Connect]:
     """Opens sockets of one tenant to both nodes in turn, which are well again."""
-    for node in shaky.nodes:
-        await node.becomes(200, within_seconds=20)
+    await shaky.settles()
     storage = await open_storage(shaky.settings)
     tenant = await make_tenant(storage)
     opened: list[Client] = []
@@ -93,8 +92,7 @@ async def test_a_frozen_redis_is_unavailable_within_1_5_s_and_all_heals(shaky: C
                 assert time.monotonic() - started < 1.7
     finally:
         shaky.valkey.thaw()
-    for node in shaky.nodes:
-        await node.becomes(200)
+    await shaky.settles()
     seen: list[object] = []
     await alice.sends("publish", room="chat", data="healed", id="healed")
     while not (isinstance(event := await alice.next(), Published) and event.id == "healed"):
@@ -119,8 +117,7 @@ async def test_leaving_works_while_redis_is_away(shaky: Cluster, client_of: Conn
         await alice.hears_nothing()
     finally:
         shaky.valkey.thaw()
-    for node in shaky.nodes:
-        await node.becomes(200)
+    await shaky.settles()
     await bob.publishes("chat", "after")
     await alice.hears_nothing()
 
@@ -170,8 +167,7 @@ async def test_a_restart_that_proves_nothing_ends_the_epochs(shaky: Cluster, cli
     await members[1].expects(Message, data=1)
     shaky.valkey.kill()
     shaky.valkey.start()
-    for node in shaky.nodes:
-        await node.becomes(200)
+    await shaky.settles()
     await members[0].sends("publish", room="chat", data=2, id=2)
     published = await members[0].skips_to(Published)
     assert str(published.position).partition(":")[0] != before.partition(":")[0]

@@ -1,12 +1,15 @@
 """Fixtures of the live tests: a cluster of two nodes on one Valkey for the whole run, a tenant and sockets per test."""
 
+import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+from service.brokers.keys import Keyspace
 from service.preparation import open_storage, prepare_database
 from service.settings import Settings
 from service.tenants.storage import Storage
@@ -39,6 +42,22 @@ class Cluster:
         node = LiveNode(Settings(**values), log)
         self.nodes.append(node)
         return node.start()
+
+    async def settles(self) -> None:
+        """Wait until every node serves and this run of Redis knows them all: an earlier fault is over."""
+        for node in self.nodes:
+            await node.becomes(200, within_seconds=20)
+        deadline = time.monotonic() + 20
+        while not self._knows_all():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        for node in self.nodes:
+            await node.becomes(200)
+
+    def _knows_all(self) -> bool:
+        run = self.valkey.client.info("server")["run_id"].encode()
+        known = self.valkey.client.hget(Keyspace.SYSTEM, "run")
+        return known == run and self.valkey.client.zcard(Keyspace.LEASES) >= len(self.nodes)
 
     def stop(self) -> None:
         """End all nodes in good order, then the Valkey."""
