@@ -72,6 +72,7 @@ class LocalRooms:
 
     async def _open(self, room: Room, max_rooms: int | None) -> None:
         room.opening = asyncio.get_running_loop().create_future()
+        room.is_claimed = True  # from here on it may be counted, whatever becomes of this: `close` takes it back
         try:
             await self._services.broker.claim_room(room.address, max_rooms)
             if not room.is_subscribed:
@@ -86,8 +87,9 @@ class LocalRooms:
         """One connection less is in the room, or on its way in."""
         room.claims -= 1
         if room.claims == 0:
-            if room.is_open:
-                room.is_open = False
+            room.is_open = False
+            if room.is_claimed:
+                room.is_claimed = False
                 release = asyncio.ensure_future(self._services.broker.release_room(room.address))
                 release.add_done_callback(_forget_refusal)
             self._lingering[room] = time.monotonic() + LINGER_SECONDS

@@ -54,8 +54,8 @@ class Room:
 
     __slots__ = (
         "_attendant", "_shape", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs", "epoch",
-        "expected_epoch", "expected_offset", "is_open", "is_repairing", "is_stored", "is_subscribed", "live",
-        "members_everywhere", "name", "offset", "opening", "prefix",
+        "expected_epoch", "expected_offset", "is_claimed", "is_open", "is_repairing", "is_stored", "is_subscribed",
+        "live", "members_everywhere", "name", "offset", "opening", "prefix",
     )  # fmt: skip
 
     def __init__(self, name: str, address: RoomAddress, attendant: Attendant, is_stored: bool) -> None:
@@ -70,6 +70,7 @@ class Room:
         self._shape = 0
         self.claims = 0
         self.members_everywhere = 0
+        self.is_claimed = False
         self.is_open = False
         self.is_subscribed = False
         self.opening: asyncio.Future[None] | None = None
@@ -145,6 +146,7 @@ class Room:
         if head.epoch == self.epoch:
             return
         if self.epoch is not None:
+            head = Position(head.epoch, 0) if self.is_stored else head  # what it has is read, as after any jump
             self.skip_to(head, "epoch")
             # Late messages of an epoch that ended must not bring it back; two are more than can be under way.
             self.ended_epochs = (self.epoch, *self.ended_epochs[:1])
@@ -157,8 +159,7 @@ class Room:
 
     def skip_to(self, head: Position, reason: GapReason) -> None:
         """Messages up to `head` cannot be had: tell everybody here, and go on behind it."""
-        lost_from = f"{self.epoch}:{self.offset}" if self.is_stored else None
-        lost_to = str(head) if self.is_stored else None
+        lost_from, lost_to = (f"{self.epoch}:{self.offset}", str(head)) if self.is_stored else (None, None)
         gap = Gap(room=self.name, from_=lost_from, to=lost_to, reason=reason)
         counters.gaps += 1
         self.offset = head.offset
@@ -181,9 +182,8 @@ class Room:
 
     def loss_reason(self, history: History, offset: int) -> GapReason:
         """Why messages behind `offset` are gone."""
-        if not self.is_stored:
-            return "unstored"
-        return "limit" if history.cut_offset > offset else "expired"
+        gone: GapReason = "limit" if history.cut_offset > offset else "expired"
+        return gone if self.is_stored else "unstored"
 
     def expect(self, position: Position) -> None:
         """Redis has told of this place, so it must come around soon, or is read."""
@@ -209,6 +209,7 @@ class Room:
             self.epoch, self.offset = head.position.epoch, head.position.offset
         elif head.position.epoch != self.epoch and head.position.epoch not in self.ended_epochs:
             self.begin_epoch(head.position)
+            self._attendant.needs_repair(self)
         # Messages up to the head may still be under way to this node, or be here before the answer to the join.
         is_stale = head.position.epoch != self.epoch
         member.joined_offset = member.offset = self.offset if is_stale else max(head.position.offset, self.offset)

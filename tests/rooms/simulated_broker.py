@@ -1,0 +1,149 @@
+"""A broker without Redis: it notes what it is told, and does what a test says, when the test says so."""
+
+import asyncio
+from typing import Any, cast
+
+from service.brokers.broker import Broker, ConnectionEntry, History, RoomAddress, RoomHead, RoomReceiver
+from service.protocol.errors import Unavailable
+from service.protocol.events import Gap, Joined
+from service.protocol.identifiers import Position
+from service.rooms.connection import Connection
+from service.rooms.connection_manager import ConnectionManager
+from service.rooms.node import Node
+from service.tenants.cache import TenantCache
+from service.tenants.limits import Limits
+from service.tenants.snapshot import Change, TenantSnapshot
+from tests.rooms.surroundings import EPOCH, Ear
+
+UNAVAILABLE = Unavailable("Redis is out of reach")
+
+
+class SimulatedBroker:
+    """What `rooms/` asks of a broker. `refuses`: calls that fail. `holds`: calls that wait until their event is set."""
+
+    def __init__(self) -> None:
+        self.refuses: dict[str, Exception] = {}
+        self.holds: dict[str, asyncio.Event] = {}
+        self.asked: list[str] = []
+        self.claims: set[str] = set()
+        self.receivers: dict[str, RoomReceiver] = {}
+        self.members: dict[str, set[str]] = {}
+        self.head = Position(EPOCH, 0)
+        self.history = History(Position(EPOCH, 0), 1, 0, (), False)
+
+    def as_broker(self) -> Broker:
+        """For what takes a whole one."""
+        return cast(Broker, self)
+
+    def hold(self, call: str) -> asyncio.Event:
+        """The call waits until the event is set."""
+        self.holds[call] = asyncio.Event()
+        return self.holds[call]
+
+    async def _ask(self, call: str) -> None:
+        self.asked.append(call)
+        if (held := self.holds.get(call)) is not None:
+            await held.wait()
+        else:
+            await asyncio.sleep(0)
+        if (refusal := self.refuses.get(call)) is not None:
+            raise refusal
+
+    def address(self, tenant_id: str, room: str) -> RoomAddress:
+        return RoomAddress(tenant_id, room, 0, None)
+
+    async def claim_room(self, address: RoomAddress, max_rooms: int | None) -> None:
+        await self._ask("claim_room")
+        self.claims.add(address.room)
+
+    async def release_room(self, address: RoomAddress) -> None:
+        self.claims.discard(address.room)
+
+    async def subscribe(self, address: RoomAddress, receiver: RoomReceiver) -> None:
+        await self._ask("subscribe")
+        self.receivers[address.room] = receiver
+
+    def unsubscribe(self, address: RoomAddress) -> None:
+        del self.receivers[address.room]
+
+    async def join(self, address: RoomAddress, connection: str, user: str, max_members: int | None) -> RoomHead:
+        head = self.head  # as Redis tells it: what comes around before the answer may lie behind it
+        await self._ask("join")
+        self.members.setdefault(address.room, set()).add(connection)
+        return RoomHead(head, len(self.members[address.room]), 1)
+
+    def left(self, address: RoomAddress, connection: str) -> None:
+        self.members.get(address.room, set()).discard(connection)
+
+    async def leave(self, address: RoomAddress, connection: str) -> None:
+        self.left(address, connection)
+
+    async def read_history(self, address: RoomAddress, **_bounds: Any) -> History:
+        await self._ask("read_history")
+        return self.history
+
+    def note_rooms(self, tenant_id: str, connection: str, rooms: tuple[str, ...]) -> None:
+        pass
+
+    def disconnected(self, tenant_id: str, connection: str, user: str) -> None:
+        pass
+
+
+class Changes:
+    """The tenants' cache: what the next look finds."""
+
+    def __init__(self) -> None:
+        self.found: Change | Exception | None = None
+
+    async def reload(self, tenant_id: str) -> Change | None:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+class SimulatedNode(Node):
+    """A node on a simulated broker, with one tenant."""
+
+    broker: SimulatedBroker  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.changes = Changes()
+        super().__init__("n1", SimulatedBroker().as_broker(), cast(TenantCache, self.changes))
+
+    @property
+    def tenant_manager(self) -> ConnectionManager:
+        """The one tenant's."""
+        return self.manager(tenant())
+
+    def connect(self, name: str) -> Connection:
+        """A connection that is open."""
+        entry = ConnectionEntry(name, name, "n1", 0, "")
+        connection = Connection(Ear(), entry, max_held_bytes=100_000)
+        self.tenant_manager.connect(connection)
+        return connection
+
+    async def join(self, connection: Connection, room: str = "chat", since: Position | None = None) -> list[Joined]:
+        """Join, and what was answered."""
+        answers: list[Joined] = []
+
+        def joined(event: Joined, _gap: Gap | None) -> None:
+            answers.append(event)
+
+        await self.tenant_manager.join_room(connection, room, since, joined)
+        return answers
+
+
+def tenant(version: int = 1, *, active: bool = True, limits: Limits | None = None) -> TenantSnapshot:
+    """The tenant at a version."""
+    return TenantSnapshot("t1", "acme", active, limits or Limits(), (), {}, {}, version)
+
+
+def ear(connection: Connection) -> Ear:
+    """What a connection was sent."""
+    return cast(Ear, connection.subscriber)
+
+
+async def turns(count: int = 10) -> None:
+    """Let all go on that can."""
+    for _ in range(count):
+        await asyncio.sleep(0)
