@@ -230,5 +230,6 @@ def configure_logging(log_format: Literal["console", "json"], **context: str | i
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+        logging.getLogger(name).setLevel(logging.NOTSET)  # uvicorn's own configuration may have set one
     for name in ("uvicorn", "alembic"):  # they tell each step of a good start
         logging.getLogger(name).setLevel(logging.WARNING)
