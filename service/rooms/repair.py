@@ -61,8 +61,7 @@ class Repairs:
             self._again.discard(room)
             room.is_repairing = False
             if not room.member_count:
-                # Nobody is here: what was missed concerns no one, and the next join brings its own head.
-                room.epoch = None
+                room.lose_place()  # what was missed concerns no one
             room.settle()
 
     async def _read(self, room: Room, keeps_history: bool) -> None:
@@ -74,6 +73,7 @@ class Repairs:
                 # Redis came back without messages that this node has seen: their offsets must not be given again.
                 await self._broker.end_epoch(room.address, history.head.epoch)
                 continue
+            epoch = room.epoch
             room.take_history(history, keeps_history)
-            if not history.more:
+            if not history.more and room.epoch == epoch:
                 return

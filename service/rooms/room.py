@@ -53,7 +53,7 @@ class Room:
     """
 
     __slots__ = (
-        "_attendant", "_shape", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs", "epoch",
+        "_attendant", "_has_missed", "_shape", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs", "epoch",
         "expected_epoch", "expected_offset", "is_claimed", "is_open", "is_repairing", "is_stored", "is_subscribed",
         "live", "members_everywhere", "name", "offset", "opening", "prefix",
     )  # fmt: skip
@@ -85,6 +85,7 @@ class Room:
         self.expected_epoch = ""
         self.expected_offset = 0
         self.is_repairing = False
+        self._has_missed = False
 
     # What the broker tells (RoomReceiver)
 
@@ -108,14 +109,24 @@ class Room:
 
     def receive_epoch(self, head: Position) -> None:
         """The epoch ended: where the new one stands is where live goes on."""
-        if self.epoch is not None:
+        if self.epoch is None:
+            self.lose_place()
+        else:
             self.settle()
             self.begin_epoch(head)
 
     def receive_interruption(self) -> None:
         """Messages may have been missed: read them."""
-        if self.epoch is not None:
+        if self.epoch is None:
+            self.lose_place()
+        else:
             self._attendant.needs_repair(self)
+
+    def lose_place(self) -> None:
+        """Where the room stands is not known: the next join's head says so, and what lies behind that is read."""
+        self.epoch = None
+        self.arrived.clear()
+        self._has_missed = True
 
     # Order
 
@@ -207,6 +218,9 @@ class Room:
         """A connection joined at `head`; returns the offset at which it stands. It gets nothing before `promote`."""
         if self.epoch is None:
             self.epoch, self.offset = head.position.epoch, head.position.offset
+            if self._has_missed:
+                self._has_missed = False
+                self._attendant.needs_repair(self)
         elif head.position.epoch != self.epoch and head.position.epoch not in self.ended_epochs:
             self.begin_epoch(head.position)
             self._attendant.needs_repair(self)
@@ -216,8 +230,6 @@ class Room:
         self.stand_aside(member)
         if member.offset > self.offset:
             self.expect(head.position)
-        if self.arrived:
-            self._attendant.has_arrivals(self)
         return member.offset
 
     def promote(self, member: Membership) -> None:

@@ -83,3 +83,17 @@ async def test_an_emptied_redis_is_told_to_everybody(tried: Cluster, crowd: Tena
     told = {record.subscriber for record in records if isinstance(record, Told)}
     entered = {record.subscriber for record in records if isinstance(record, Entered)}
     assert told == entered
+
+
+async def test_a_valkey_that_comes_back_without_proof_is_told_to_everybody(tried: Cluster, crowd: Tenant) -> None:
+    async def faults() -> None:
+        await asyncio.sleep(1)
+        await asyncio.to_thread(tried.valkey.kill)
+        await asyncio.to_thread(tried.valkey.start)
+        await asyncio.sleep(3)
+
+    records = await converse(crowd, tried.nodes, faults)
+    assert check(records, KEPT_MESSAGES) == []
+    told = {record.subscriber for record in records if isinstance(record, Told)}
+    entered = {record.subscriber for record in records if isinstance(record, Entered)}
+    assert told == entered
