@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from service.brokers.broker import Broker, ConnectionEntry, Origin, Publication, PublicationDone, Retention
-from service.protocol.errors import RoomcastError, TooLarge, TooMany
+from service.brokers.broker import Broker, ConnectionEntry, Origin, Publication, PublicationDone, Retention, RoomHead
+from service.protocol.errors import Forbidden, RoomcastError, TooLarge, TooMany
 from service.protocol.events import Gap, HistoryEvent, Joined, Occupancy
 from service.protocol.identifiers import Position
 from service.rooms import recovery
@@ -14,6 +14,7 @@ from service.rooms.fanout import OutgoingMessage
 from service.rooms.history import read_page
 from service.rooms.local_rooms import LocalRooms, NodeServices
 from service.rooms.membership import Membership
+from service.rooms.room import Room
 from service.tenants.snapshot import TenantSnapshot
 
 
@@ -86,22 +87,10 @@ class ConnectionManager:
     ) -> None:
         """Make the connection a member and call `joined`; what was missed, then live messages, follow by themselves.
 
-        Raises TooMany (rooms of the connection or tenant, members of the room), Unavailable.
+        Raises TooMany (rooms of the connection or tenant, members of the room), Unavailable, and Forbidden if the
+        membership was ended meanwhile.
         """
-        limits = self.tenant.limits
-        most = limits.max_rooms_per_connection
-        if most is not None and room_id not in connection.rooms and len(connection.rooms) + connection.joining >= most:
-            raise TooMany("max_rooms_per_connection", "connection", room=room_id)
-        connection.joining += 1
-        try:
-            room = await self.rooms.open(room_id, limits.max_rooms)
-            try:
-                head = await self.broker.join(room.address, connection.id, connection.user, limits.max_members_per_room)
-            except BaseException:
-                self.rooms.close(room)
-                raise
-        finally:
-            connection.joining -= 1
+        room, head = await self._open_and_join(connection, room_id)
         if connection.id not in self.connections:
             self.rooms.close(room)
             self.broker.left(room.address, connection.id)
@@ -114,7 +103,30 @@ class ConnectionManager:
         room.enter(member, head)
         self._note_rooms(connection)
         occupancy = Occupancy(connections=head.connections, users=head.users)
-        await self._recover(member, since, occupancy, joined)
+        try:
+            await self._recover(member, since, occupancy, joined)
+        except BaseException:
+            if member.is_current:
+                self.expel(connection, room_id)
+            raise
+        room.settle()  # what came around before the answer to the join
+
+    async def _open_and_join(self, connection: Connection, room_id: str) -> tuple[Room, RoomHead]:
+        limits = self.tenant.limits
+        most = limits.max_rooms_per_connection
+        if most is not None and room_id not in connection.rooms and len(connection.rooms) + connection.joining >= most:
+            raise TooMany("max_rooms_per_connection", "connection", room=room_id)
+        connection.joining += 1
+        try:
+            room = await self.rooms.open(room_id, limits.max_rooms)
+            try:
+                head = await self.broker.join(room.address, connection.id, connection.user, limits.max_members_per_room)
+            except BaseException:
+                self.rooms.close(room)
+                raise
+            return room, head
+        finally:
+            connection.joining -= 1
 
     async def _recover(
         self,
@@ -126,6 +138,8 @@ class ConnectionManager:
         room = member.room
         gap, page = (None, None) if since is None else await recovery.begin(self.broker, member, since)
         if not member.is_current:
+            if member.connection.id in self.connections:
+                raise Forbidden("this join was overtaken: its right was taken", room.name)
             return
         position = f"{room.epoch}:{member.joined_offset}" if room.is_stored else None
         recovered = None if since is None else gap is None

@@ -7,13 +7,14 @@ only the repair itself awaits the broker (`repair.py`).
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from service.brokers.broker import Envelope, History, Origin, RoomAddress, RoomHead
 from service.protocol.codec import encode_event
 from service.protocol.events import Gap
 from service.protocol.identifiers import Position
-from service.rooms.fanout import Delivery, DeliveryQueue, Fanout, Item, Ready, Subscriber, Taker, message_payload
+from service.rooms.attendant import Attendant
+from service.rooms.fanout import Delivery, Item, Ready, Subscriber, Taker, message_payload
 from service.rooms.membership import Membership
 from service.telemetry import counters
 
@@ -21,25 +22,6 @@ from service.telemetry import counters
 NO_SHAPE = -1
 
 GapReason = Literal["expired", "epoch", "limit", "slow", "unstored"]
-
-
-class Attendant(Protocol):
-    """What a room needs of its surroundings (its tenant's `ConnectionManager`)."""
-
-    fanout: Fanout
-    deliveries: DeliveryQueue
-
-    def has_arrivals(self, room: "Room") -> None:
-        """Call `room.settle()` when the broker's turn ends."""
-
-    def needs_repair(self, room: "Room") -> None:
-        """Read what the room missed, and call `room.take_history`."""
-
-    def expects(self, room: "Room") -> None:
-        """If `room.expected_offset` is not reached within 1.5 s, repair the room."""
-
-    def concerned(self, room: "Room", messages: Sequence[Envelope]) -> list[Membership]:
-        """Live members who published one of the messages, or are excluded from one."""
 
 
 class Room:
@@ -53,9 +35,9 @@ class Room:
     """
 
     __slots__ = (
-        "_attendant", "_has_missed", "_shape", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs", "epoch",
-        "expected_epoch", "expected_offset", "is_claimed", "is_open", "is_repairing", "is_stored", "is_subscribed",
-        "live", "members_everywhere", "name", "offset", "opening", "prefix",
+        "_attendant", "_has_missed", "_shape", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs",
+        "epoch", "expected_epoch", "expected_offset", "is_claimed", "is_open", "is_repairing", "is_stored",
+        "is_subscribed", "live", "members_everywhere", "name", "offset", "opening", "prefix",
     )  # fmt: skip
 
     def __init__(self, name: str, address: RoomAddress, attendant: Attendant, is_stored: bool) -> None:
