@@ -37,6 +37,7 @@ class Participant:
         self._nodes = list(nodes)
         self._rooms = rooms
         self._log = log
+        self._binary = name.endswith(("1", "3"))  # both subprotocols, side by side
         self.client: Client | None = None
         self.at: dict[str, Place] = {}
         # Publishes that wait for their answer, by key: their room.
@@ -48,7 +49,8 @@ class Participant:
         """Connect, listen, and again; until cancelled."""
         while True:
             try:
-                self.client = await Client.open(self._nodes[0].address, self._tenant.token(self.name))
+                token = self._tenant.token(self.name)
+                self.client = await Client.open(self._nodes[0].address, token, binary=self._binary)
                 await self._join()
                 while True:
                     self._take(await self.client.next(60))
@@ -81,7 +83,8 @@ class Participant:
                 self._move(Told(self.name, event.room, place_of(event.to)))
             case Message():
                 assert isinstance(event.offset, int)
-                key = msgspec.json.decode(event.data)["key"]
+                assert self.client is not None
+                key = self.client.value(event.data)["key"]
                 self._move(Delivered(self.name, event.room, key, (self.at[event.room][0], event.offset)))
             case Published():
                 place = place_of(event.position)
