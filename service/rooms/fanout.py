@@ -11,11 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
+import structlog
 
 from service.brokers.broker import Envelope
-from service.protocol.codec import frame, transcode
-from service.protocol.events import Sender
-from service.telemetry import counters
+from service.protocol.codec import event_frame, frame, transcode
+from service.protocol.errors import RECONNECTS, CloseCode
+from service.protocol.events import Closing, Sender
+from service.telemetry import counters, new_incident
+
+log = structlog.get_logger()
 
 # Sends in one loop turn. One costs 5-6 us with its write (STACK.md), so a turn of fan-out stays below 2 ms.
 SENDS_PER_TURN = 256
@@ -98,6 +102,9 @@ class Taker(Protocol):
     def take(self, items: Sequence["Item"]) -> None:
         """Take what applies of a delivery, in order."""
 
+    def give_up(self) -> None:
+        """A delivery could not be handed on: close."""
+
 
 class Item(NamedTuple):
     """One event of a delivery; `envelope` is None for what is no message (`gap`)."""
@@ -155,6 +162,17 @@ class Delivery:
                 self._skipped.add(subscriber)
                 return self.items[part.item :]
         return ()
+
+    def give_up(self) -> None:
+        """It can't be handed on: everybody in it is closed, and comes back for it. So no loss is silent."""
+        self._waiting.clear()
+        self._taken = len(self.items)
+        code = CloseCode.INTERNAL
+        closing = Closing(code=code, reason="internal error", reconnect=code in RECONNECTS, after_ms=0)
+        for subscriber in self.subscribers:
+            subscriber.close(code, closing.reason, closing=event_frame(closing, subscriber.binary))
+        for taker in self.takers:
+            taker.give_up()
 
     def send_slice(self, budget: int) -> int:
         """Send to as many subscribers as the budget allows, at least one; returns what it cost, in sends."""
@@ -259,7 +277,12 @@ class Fanout:
         served = 0
         while queue.deliveries and served < most:
             delivery, sent = queue.deliveries[0]
-            served += delivery.send_slice(most - served)
+            try:
+                served += delivery.send_slice(most - served)
+            except Exception:  # a mistake in one room must not stop the others behind it
+                counters.faults += 1
+                log.exception("a delivery failed", incident=new_incident())
+                delivery.give_up()
             if delivery.is_sent:
                 queue.deliveries.popleft()
                 sent(delivery)

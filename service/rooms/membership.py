@@ -62,6 +62,10 @@ class Membership:
                 self._hold(items[index:])
                 return
 
+    def give_up(self) -> None:
+        """Something that it was to get could not be handed on: the client comes back, and recovers it."""
+        self.connection.close(CloseCode.INTERNAL, "internal error")
+
     def awaits(self, position: Position) -> bool:
         """Whether one's own message at this place is still to come, or has just come, as a live one."""
         if position.epoch == self.room.epoch:

@@ -143,10 +143,10 @@ class Room:
             self.skip_to(head, "epoch")
             # Late messages of an epoch that ended must not bring it back; two are more than can be under way.
             self.ended_epochs = (self.epoch, *self.ended_epochs[:1])
-            for member in [*self.live.values(), *(self.aside or ())]:
+            for member in self.members:
                 member.joined_offset = member.offset = head.offset
         self.epoch, self.offset = head.epoch, head.offset
-        self._pass_answers([*self.live.values(), *(self.aside or ())])
+        self._pass_answers(self.members)
         if self.is_caught_up or self.expected_epoch in self.ended_epochs:
             self.expected_offset = 0
 
@@ -157,7 +157,7 @@ class Room:
         counters.gaps += 1
         self.offset = head.offset
         self._deliver([Item(Ready(encode_event(gap, False)), None)])
-        self._pass_answers([*self.live.values(), *(self.aside or ())])
+        self._pass_answers(self.members)
 
     def take_history(self, history: History, keeps_history: bool) -> None:
         """What a repair read, all of it behind `offset`; afterwards the order goes on from its last message."""
@@ -255,6 +255,11 @@ class Room:
     def is_live(self, member: Membership) -> bool:
         """Whether the member simply gets every delivery."""
         return self.live.get(member.connection.subscriber) is member
+
+    @property
+    def members(self) -> list[Membership]:
+        """Connections of this node in the room, as memberships."""
+        return [*self.live.values(), *(self.aside or ())]
 
     @property
     def member_count(self) -> int:
