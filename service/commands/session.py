@@ -184,8 +184,11 @@ class Session(Connection):
     # The tenant's settings
 
     def tenant_changed(self) -> None:
-        """New limits are in force, and a revoked signing key ends its sockets."""
+        """New limits are in force; a revoked signing key ends its sockets, the tenant's end all of them."""
         tenant = self.manager.tenant
+        if not tenant.active:
+            self.close(CloseCode.FORBIDDEN, "the tenant is suspended or deleted")
+            return
         if self.grant.kid not in tenant.signing_keys:
             self.close(CloseCode.UNAUTHENTICATED, "the token's signing key is revoked")
             return

@@ -28,6 +28,7 @@ class ConnectionManager:
         self.users: dict[str, set[Connection]] = {}
         self.rooms = LocalRooms(tenant.id, services, self.connections)
         self.budgets = Budgets(tenant.limits)
+        self.used_at = 0.0  # by the node, monotonic
         self._take_snapshot(tenant)
 
     def _take_snapshot(self, tenant: TenantSnapshot) -> None:
@@ -36,11 +37,14 @@ class ConnectionManager:
         self.rooms.keeps_history = self._retention.messages > 0
 
     def update(self, tenant: TenantSnapshot) -> None:
-        """The tenant's limits, keys or state changed."""
+        """The tenant's limits, keys or state changed; its connections are yet to be told."""
         self._take_snapshot(tenant)
         self.budgets.reconfigure(tenant.limits)
-        for connection in list(self.connections.values()):
-            connection.tenant_changed()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of the tenant is on this node."""
+        return not self.connections and not self.rooms.by_name
 
     # Connections
 

@@ -158,6 +158,19 @@ class ConnectController(Controller):
         await socket.accept(subprotocols=admission.offer.selected)
 
 
+class DoorSession(LiveSession):
+    """A live session that has the door hear of its tenant's new limits: the frame limit counts at once, too."""
+
+    __slots__ = ("door",)
+
+    door: Door
+
+    def tenant_changed(self) -> None:
+        """New limits are in force."""
+        self.door.rules(self.manager.tenant)
+        super().tenant_changed()
+
+
 @dataclass(slots=True)
 class Arrival:
     """A reserved connection on its way from the handshake to its socket."""
@@ -172,10 +185,12 @@ class Arrival:
         """The socket with its session: `welcome` is its first event."""
         door, manager = self.door, self.manager
         live = LiveSocket(transport, door.turn, door.rules(manager.tenant), self.binary)
-        session = LiveSession(live, manager, self.grant, self.entry, door.turn.wheel, door.outbox_max_bytes)
+        session = DoorSession(live, manager, self.grant, self.entry, door.turn.wheel, door.outbox_max_bytes)
+        session.door = door
         live.handler = session
         manager.connect(session)
         counters.connections_opened += 1
+        session.tenant_changed()  # it may have, since the token was verified
         session.send_event(welcome(session, manager, door))
         session.take_grant(self.grant)
         session.join_claimed_rooms()

@@ -1,0 +1,127 @@
+import asyncio
+import time
+from contextlib import suppress
+from typing import cast
+
+import pytest
+
+from service.protocol.errors import CloseCode, Unavailable
+from service.rooms import local_rooms
+from service.rooms import node as node_module
+from service.rooms.node import Node
+from service.tenants.snapshot import Change
+from tests.rooms.simulated_broker import SimulatedNode, ear, tenant, turns
+from tests.rooms.surroundings import message
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def node() -> SimulatedNode:
+    return SimulatedNode()
+
+
+async def tick(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node's clockwork runs a few times."""
+    monkeypatch.setattr(node_module, "TICK_SECONDS", 0)
+    clockwork = asyncio.create_task(node.keep_rooms())
+    await turns()
+    clockwork.cancel()
+    with suppress(asyncio.CancelledError):
+        await clockwork
+
+
+async def test_one_rooms_mistake_stops_no_other_room_and_closes_its_own_sockets(node: SimulatedNode) -> None:
+    alice, bob = node.connect("alice"), node.connect("bob")
+    await node.join(alice, "broken")
+    await node.join(bob, "chat")
+    broken = node.tenant_manager.rooms.by_name["broken"]
+    broken.prefix = cast(bytes, 7)
+    node.broker.receivers["broken"].receive_message(message(1))
+    node.broker.receivers["chat"].receive_message(message(1))
+    node.turn_ended()
+    await turns()
+    assert ear(bob).offsets == [1]
+    closed = ear(alice).closed
+    assert closed is not None
+    assert closed[0] == CloseCode.INTERNAL
+
+
+async def test_a_delivery_that_fails_closes_its_sockets_and_no_others(
+    node: SimulatedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = node.connect("alice"), node.connect("bob")
+    await node.join(alice, "broken")
+    await node.join(bob, "chat")
+    monkeypatch.setattr(ear(alice), "send", lambda frame: 1 / 0)
+    node.broker.receivers["broken"].receive_message(message(1))
+    node.broker.receivers["chat"].receive_message(message(1))
+    node.turn_ended()
+    await turns()
+    assert ear(bob).offsets == [1]
+    closed = ear(alice).closed
+    assert closed is not None
+    assert closed[0] == CloseCode.INTERNAL
+    assert node.tenant_manager.rooms.by_name["broken"].deliveries == []
+
+
+async def test_a_deleted_tenants_rooms_are_let_go(node: SimulatedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_rooms, "LINGER_SECONDS", 0)
+    alice = node.connect("alice")
+    await node.join(alice)
+    manager = node.tenant_manager
+    node.changes.found = Change("t1", "acme", None)
+    node.receive_tenant_change("t1")
+    await turns()
+    manager.disconnect(alice)
+    await tick(node, monkeypatch)
+    assert node.broker.receivers == {}
+    assert node.broker.claims == set()
+    assert not manager.tenant.active
+
+
+async def test_a_tenant_that_is_not_used_any_more_costs_nothing(
+    node: SimulatedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_rooms, "LINGER_SECONDS", 0)
+    idle = node.tenant_manager
+    await tick(node, monkeypatch)
+    assert node.tenant_manager is idle
+    monkeypatch.setattr(node_module, "IDLE_SECONDS", 0)
+    alice = node.connect("alice")
+    await tick(node, monkeypatch)
+    assert node.tenant_manager is idle
+    idle.disconnect(alice)
+    await tick(node, monkeypatch)
+    assert node.tenant_manager is not idle
+
+
+async def test_a_change_is_told_to_a_tenants_sockets_in_slices(
+    node: SimulatedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def told_slowly(connection: object) -> None:
+        told.append(getattr(connection, "id", ""))
+        end = time.perf_counter() + node_module.SLICE_SECONDS
+        while time.perf_counter() < end:
+            pass
+
+    connections = [node.connect(f"c{number}") for number in range(5)]
+    monkeypatch.setattr(type(connections[0]), "tenant_changed", told_slowly)
+    node.changes.found = Change("t1", "acme", tenant(2))
+    node.receive_tenant_change("t1")
+    await turns(2)
+    assert 0 < len(told) < 5
+    await turns()
+    assert len(told) == 5
+
+
+async def test_a_change_that_sql_can_not_tell_now_is_left_to_the_next_look(
+    node: SimulatedNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    node.connect("alice")
+    node.changes.found = Unavailable("SQL is out of reach")
+    node.receive_tenant_change("t1")
+    await turns()
+    assert not caplog.records
