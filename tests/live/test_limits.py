@@ -119,7 +119,7 @@ async def test_new_limits_are_in_force_on_open_sockets_within_2_s(
     alice = await connect(at=other_node)
     for room in ("a", "b", "c"):
         await alice.joins(room)
-    await tenant.limit(max_rooms_per_connection=2, max_message_bytes=10)
+    await tenant.limit(max_rooms_per_connection=2, max_message_bytes=10, max_frame_bytes=500)
     started = time.monotonic()
     await alice.expects(Left, room="c", reason="limit")
     assert time.monotonic() - started < 2
@@ -127,6 +127,8 @@ async def test_new_limits_are_in_force_on_open_sockets_within_2_s(
     assert (error.limit, error.scope, error.room) == ("max_rooms_per_connection", "connection", "d")
     await alice.refused("too_large", "publish", room="a", data="x" * 11)
     await alice.joins("a")
+    await alice.sends("publish", room="a", data="x" * 500)
+    await alice.is_closed_with(1009)
 
 
 @pytest.mark.provokes("limit:max_rooms_per_connection")
