@@ -99,8 +99,8 @@ class LocalRooms:
         now = time.monotonic()
         for room, since in list(self._expecting.items()):
             if room.is_caught_up:
-                del self._expecting[room]
-                room.answer_passed()
+                if room.answer_passed():
+                    del self._expecting[room]
             elif now - since >= EXPECTATION_SECONDS:
                 del self._expecting[room]
                 self.needs_repair(room)

@@ -7,13 +7,18 @@ page ahead, and makes the member live once it has all that this node has.
 import asyncio
 from typing import NamedTuple
 
+import structlog
+
 from service.brokers.broker import Broker, History
-from service.protocol.errors import CloseCode, Unavailable
+from service.protocol.errors import CloseCode, RoomcastError
 from service.protocol.events import Gap
 from service.protocol.identifiers import Position
 from service.rooms.fanout import Item, Ready, message_payload
 from service.rooms.membership import Membership
 from service.rooms.room import GapReason
+from service.telemetry import counters, new_incident
+
+log = structlog.get_logger()
 
 PAGE_MESSAGES = 256
 # One page at most waits in the outbox of a recovering client: a quarter of the outbox's default.
@@ -60,7 +65,21 @@ def _gap(member: Membership, since: Position, reason: GapReason) -> Gap:
 
 
 async def feed(broker: Broker, member: Membership, since_offset: int, first_page: History) -> None:
-    """Send the missed messages, page by page as the outbox drains, until the member has what this node has."""
+    """Send the missed messages, page by page as the outbox drains, until the member has what this node has.
+
+    Never raises: a client that can't be fed is closed, and joins anew.
+    """
+    try:
+        await _feed(broker, member, since_offset, first_page)
+    except RoomcastError:
+        member.connection.close(CloseCode.OVERLOADED, "Redis is out of reach during a recovery")
+    except Exception:
+        counters.faults += 1
+        log.exception("a recovery failed", incident=new_incident())
+        member.give_up()
+
+
+async def _feed(broker: Broker, member: Membership, since_offset: int, first_page: History) -> None:
     room, feeding = member.room, member.connection.feeding
     epoch = room.epoch
     member.offset = since_offset
@@ -69,11 +88,7 @@ async def feed(broker: Broker, member: Membership, since_offset: int, first_page
         async with feeding:
             if page is None or member.connection.subscriber.waiting_bytes > LITTLE_BYTES:
                 await _drained(member)
-            try:
-                page = page or await _read_page(broker, member)
-            except Unavailable:
-                member.connection.close(CloseCode.OVERLOADED, "Redis is out of reach during a recovery")
-                return
+            page = page or await _read_page(broker, member)
             if not member.is_current or not _take_page(member, page, epoch):
                 return
             page = None

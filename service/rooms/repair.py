@@ -4,9 +4,14 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import structlog
+
 from service.brokers.broker import Broker
-from service.protocol.errors import Unavailable
+from service.protocol.errors import RoomcastError
 from service.rooms.room import Room
+from service.telemetry import counters, new_incident
+
+log = structlog.get_logger()
 
 # History reads under way at once: enough to keep Redis busy, few enough that live traffic is not queued behind them.
 REPAIRS_AT_ONCE = 64
@@ -52,7 +57,12 @@ class Repairs:
                     self._again.discard(room)
                     try:
                         await self._read(room, keeps_history)
-                    except Unavailable:
+                    except RoomcastError:
+                        await asyncio.sleep(RETRY_SECONDS)
+                        continue
+                    except Exception:
+                        counters.faults += 1
+                        log.exception("a repair failed", incident=new_incident())
                         await asyncio.sleep(RETRY_SECONDS)
                         continue
                     if room not in self._again:

@@ -56,12 +56,10 @@ class Room:
         self.is_open = False
         self.is_subscribed = False
         self.opening: asyncio.Future[None] | None = None
-        # Where the room stands.
         self.epoch: str | None = None
         self.offset = 0
         self.ended_epochs: tuple[str, ...] = ()
         self.is_stored = is_stored
-        # What waits.
         self.arrived: list[Envelope] = []
         self.deliveries: list[Delivery] = []
         self.expected_epoch = ""
@@ -189,10 +187,12 @@ class Room:
         """Whether all that was expected is here."""
         return not self.expected_offset or (self.expected_epoch == self.epoch and self.expected_offset <= self.offset)
 
-    def answer_passed(self) -> None:
-        """Answer publishes whose message was passed over (in a gap) before Redis told of it."""
-        if not self.deliveries and not self.is_repairing:
-            self._pass_answers(self.live.values())
+    def answer_passed(self) -> bool:
+        """Answer publishes whose message was passed over (in a gap) before Redis told of it; False: ask again later."""
+        if self.deliveries or self.is_repairing:
+            return False
+        self._pass_answers(self.live.values())
+        return self.aside is None
 
     # Members
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from service.brokers.broker import Broker, Envelope, History, Origin, RoomAddress, RoomHead
+from service.protocol.errors import Internal
 from service.protocol.identifiers import Position
 from service.rooms import recovery
 from service.rooms.connection import Connection
@@ -168,3 +169,19 @@ async def test_an_epoch_that_ends_during_a_recovery_closes_with_4450() -> None:
     await task
     assert back.ear.closed is not None
     assert back.ear.closed[0] == 4450
+
+
+async def test_a_recovery_that_redis_refuses_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, code in ((Internal("incident-1"), 1013), (ZeroDivisionError(), 1011)):
+        history = KeptHistory(kept(1, 9))
+        back = Returning(Surroundings(), history, head=9)
+        task = await back.feed(f"{EPOCH}:0")
+
+        async def refuse(*_arguments: Any, error: Exception = error, **_bounds: Any) -> History:
+            raise error
+
+        monkeypatch.setattr(history, "read_history", refuse)
+        await back.drain()
+        await asyncio.wait([task])
+        assert back.ear.closed is not None
+        assert back.ear.closed[0] == code
