@@ -42,7 +42,7 @@ class Lease:
     async def renew(self) -> bool:
         """Renew it; False if it is gone. A lease that was taken meanwhile is not touched."""
         link, lease, asked_at = self._link, self._link.lease, asyncio.get_running_loop().time()
-        renewed = await link.ask(scripts.RENEW_LEASE.pack([Keyspace.LEASES], lease, self._lease_ms), _as_it_is)
+        renewed = await link.insist_on(scripts.RENEW_LEASE.pack([Keyspace.LEASES], lease, self._lease_ms), _as_it_is)
         if lease != link.lease:
             return True
         if renewed:

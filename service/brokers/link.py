@@ -57,6 +57,8 @@ class Link:
         self._redis_restart = redis_restart
         #: Send a packed command; the callable gets the reply or a RoomcastError, later and in order.
         self.send: Callable[[bytes, Done], None] = _refuse
+        #: The same, however much is in flight: removals, and what keeps the lease.
+        self.insist: Callable[[bytes, Done], None] = _refuse
         self._connection: CommandConnection | None = None
         self._tenants: set[str] = set()
 
@@ -76,6 +78,12 @@ class Link:
         """Send a packed command now; the future brings the converted reply, or what `convert` raises."""
         future: asyncio.Future[Wanted] = asyncio.get_running_loop().create_future()
         self.send(packed, settle(future, convert))
+        return future
+
+    def insist_on(self, packed: bytes, convert: Callable[[Any], Wanted]) -> asyncio.Future[Wanted]:
+        """As `ask`, by `insist`."""
+        future: asyncio.Future[Wanted] = asyncio.get_running_loop().create_future()
+        self.insist(packed, settle(future, convert))
         return future
 
     async def ask_all(self, commands: Iterable[bytes]) -> list[Any]:
@@ -131,7 +139,7 @@ class Link:
             connection.abort()
             raise
         self._connection = connection
-        self.send = connection.send
+        self.send, self.insist = connection.send, connection.insist
 
     def abort(self) -> None:
         """Drop the connection: what waits fails with an unknown outcome."""
@@ -141,7 +149,8 @@ class Link:
     def _lose(self) -> None:
         if self._connection is not None:
             self._connection = None
-            self.send = _refuse
+            self.send = self.insist = _refuse
+            self.lease_ends_at = 0.0  # the next connection takes a new lease, and ends this one
             self._told_lost()
 
     def _load_scripts(self) -> None:

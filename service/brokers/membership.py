@@ -26,11 +26,11 @@ class RoomMembership:
 
     def leave(self, address: RoomAddress, connection: str) -> Awaitable[None]:
         """See `Broker.leave`."""
-        return self._link.ask(self._pack_leave(address, connection), _nothing)
+        return self._link.insist_on(self._pack_leave(address, connection), _nothing)
 
     def left(self, address: RoomAddress, connection: str) -> None:
         """See `Broker.left`."""
-        self._link.send(self._pack_leave(address, connection), _nothing)
+        self._link.insist(self._pack_leave(address, connection), _nothing)
 
     def _pack_leave(self, address: RoomAddress, connection: str) -> bytes:
         self._restoration.forget(address.tenant_id, connection, address.room)
@@ -47,7 +47,7 @@ class RoomMembership:
         """See `Broker.release_room`."""
         self._restoration.forget(address.tenant_id, None, address.room)
         keys = claim_keys(TenantKeys(address.tenant_id), self._link.lease)
-        return self._link.ask(scripts.RELEASE_ROOM.pack(keys, address.room), _nothing)
+        return self._link.insist_on(scripts.RELEASE_ROOM.pack(keys, address.room), _nothing)
 
 
 def _joined(room: str, reply: Any) -> RoomHead:

@@ -65,7 +65,7 @@ class Registry:
         self._noted_rooms.pop((tenant_id, connection), None)
         keys = TenantKeys(tenant_id)
         removed = [*map(keys.key, (b"x", b"i", b"u", b"v", b"j")), keys.of_lease(b"lc", self._link.lease)]
-        self._link.send(scripts.DISCONNECTED.pack(removed, connection, self._link.node), _ignore)
+        self._link.insist(scripts.DISCONNECTED.pack(removed, connection, self._link.node), _ignore)
 
     def note_rooms(self, tenant_id: str, connection: str, rooms: Sequence[str]) -> None:
         """See `Broker.note_rooms`."""

@@ -174,6 +174,14 @@ class CommandConnection(Connection):
             self._expected += 1
             self._waiting.append(done)
 
+    def insist(self, packed: bytes, done: Done) -> None:
+        """The same however much is in flight: what is not removed now, or renewed, stays wrong as long as a lease."""
+        if self.is_open:
+            self._append(packed, 1)
+            self._waiting.append(done)
+        else:
+            self._loop.call_soon(done, out_of_reach())
+
     def command(self, packed: bytes) -> asyncio.Future[Any]:
         """The same, as a future."""
         future = self._loop.create_future()

@@ -1,8 +1,11 @@
+import asyncio
 import time
+from typing import Any
 
 import pytest
 
-from service.brokers.broker import ConnectionEntry
+from service.brokers import resp
+from service.brokers.broker import ConnectionEntry, Origin
 from service.protocol.errors import Unavailable
 from tests.brokers.conftest import Node, Nodes, Server, eventually
 
@@ -85,3 +88,43 @@ async def test_nothing_is_entered_under_a_lease_that_may_have_ended(a: Node) -> 
         with pytest.raises(Unavailable, match="lease ended"):
             await operation
     assert (await a.publish(address)).members == 0
+
+
+async def test_nothing_is_entered_under_the_old_lease_while_a_new_one_is_taken(
+    a: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, take = a.address("T1", "chat"), a._lease.take
+    joins: list[asyncio.Future[Any]] = []
+
+    async def take_while_others_join() -> bytes | None:
+        joins.append(asyncio.gather(a.join(address, "c1", "alice", None), return_exceptions=True))
+        return await take()
+
+    monkeypatch.setattr(a._lease, "take", take_while_others_join)
+    a._link.abort()
+    await a.listener.until_back(1)
+    [joined] = await joins[0]
+    assert isinstance(joined, Unavailable)
+
+
+async def test_removals_and_renewals_are_sent_however_much_is_in_flight(
+    a: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = a.address("T1", "chat")
+    await a.enter("T1", "c1", "alice", "chat")
+    await a.enter("T1", "c2", "alice", "chat")
+    monkeypatch.setattr(resp, "MAX_COMMANDS_IN_FLIGHT", 2)
+    signals = [a.signal_room(address, b'"data":1', Origin()) for _ in range(10)]
+    leaving = a.leave(address, "c2")
+    a.left(address, "c1")
+    releasing = a.release_room(address)
+    a.disconnected("T1", "c1", "alice")
+    a.disconnected("T1", "c2", "alice")
+    renewing = asyncio.ensure_future(a._lease.renew())
+    results = await asyncio.gather(*signals, leaving, releasing, renewing, return_exceptions=True)
+    assert [isinstance(result, Unavailable) for result in results] == [False] * 2 + [True] * 8 + [False] * 3
+    monkeypatch.undo()
+    assert await a.counts("T1") == (0, 0, 0)
+    described = await a.describe_room(address)
+    assert described is not None
+    assert described.connections == 0
