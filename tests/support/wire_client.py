@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from struct import pack, unpack
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from websockets.utils import apply_mask
@@ -206,15 +206,11 @@ class Client:
 
     def stops_reading(self) -> None:
         """Leave what comes in the kernel, as a client that hangs."""
-        transport = self._writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        cast(asyncio.Transport, self._writer.transport).pause_reading()
 
     def reads_again(self) -> None:
         """Take what the kernel holds."""
-        transport = self._writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.resume_reading()
+        cast(asyncio.Transport, self._writer.transport).resume_reading()
 
     async def _frame(self) -> tuple[int, bytes]:
         try:
@@ -298,11 +294,6 @@ def masked_frame(payload: bytes, opcode: int, *, is_final: bool = True) -> bytes
     """A client's frame (RFC 6455, section 5.2)."""
     first = opcode | (0x80 if is_final else 0)
     size = len(payload)
-    if size < 126:
-        head = pack("!BB", first, 0x80 | size)
-    elif size < 65_536:
-        head = pack("!BBH", first, 0x80 | 126, size)
-    else:
-        head = pack("!BBQ", first, 0x80 | 127, size)
+    large = pack("!BBH", first, 0x80 | 126, size) if size < 65_536 else pack("!BBQ", first, 0x80 | 127, size)
     mask = os.urandom(4)
-    return head + mask + apply_mask(payload, mask)
+    return (pack("!BB", first, 0x80 | size) if size < 126 else large) + mask + apply_mask(payload, mask)
