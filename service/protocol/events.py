@@ -143,13 +143,16 @@ class Left(Reply, kw_only=True):
     reason: Literal["asked", "rights", "server", "limit"]
 
 
+GapReason = Literal["expired", "epoch", "limit", "slow", "unstored"]
+
+
 class Gap(Event, kw_only=True):
     """Lost are the messages after `from` up to `to`, where live goes on."""
 
     room: str
     from_: PositionOrNull = msgspec.field(name="from")
     to: PositionOrNull
-    reason: Literal["expired", "epoch", "limit", "slow", "unstored"]
+    reason: GapReason
 
 
 class Expiring(Event, kw_only=True):

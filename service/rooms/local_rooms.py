@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import Protocol
 
 from service.brokers.broker import Broker, Envelope
@@ -14,6 +15,8 @@ from service.rooms.room import Room
 
 # A room without members stays subscribed for so long: page reloads and reconnects need no new subscription.
 LINGER_SECONDS = 5.0
+# Rooms let go in one tick, so that many that everybody left at once don't hold the loop: 100,000 take half a minute.
+ROOMS_LET_GO = 1_000
 # What Redis told a client must come around within this, or is read from history (ARCHITECTURE.md, decision 10).
 EXPECTATION_SECONDS = 1.5
 
@@ -104,7 +107,7 @@ class LocalRooms:
             elif now - since >= EXPECTATION_SECONDS:
                 del self._expecting[room]
                 self.needs_repair(room)
-        for room, until in list(self._lingering.items()):
+        for room, until in list(islice(self._lingering.items(), ROOMS_LET_GO)):
             if now < until:
                 break
             del self._lingering[room]

@@ -11,11 +11,10 @@ import structlog
 
 from service.brokers.broker import Broker, History
 from service.protocol.errors import CloseCode, RoomcastError
-from service.protocol.events import Gap
+from service.protocol.events import Gap, GapReason
 from service.protocol.identifiers import Position
 from service.rooms.fanout import Item, Ready, message_payload
 from service.rooms.membership import Membership
-from service.rooms.room import GapReason
 from service.telemetry import counters, new_incident
 
 log = structlog.get_logger()

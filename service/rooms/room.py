@@ -7,11 +7,10 @@ only the repair itself awaits the broker (`repair.py`).
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 from service.brokers.broker import Envelope, History, Origin, RoomAddress, RoomHead
 from service.protocol.codec import encode_event
-from service.protocol.events import Gap
+from service.protocol.events import Gap, GapReason
 from service.protocol.identifiers import Position
 from service.rooms.attendant import Attendant
 from service.rooms.fanout import Delivery, Item, Ready, Subscriber, Taker, message_payload
@@ -20,8 +19,8 @@ from service.telemetry import counters
 
 # The shape of a delivery to which nothing is added.
 NO_SHAPE = -1
-
-GapReason = Literal["expired", "epoch", "limit", "slow", "unstored"]
+# More messages than this don't wait for a repair: it reads them. A Redis that only tells is no reason to pile them up.
+MAX_ARRIVED = 1_000
 
 
 class Room:
@@ -52,9 +51,7 @@ class Room:
         self._shape = 0
         self.claims = 0
         self.members_everywhere = 0
-        self.is_claimed = False
-        self.is_open = False
-        self.is_subscribed = False
+        self.is_claimed = self.is_open = self.is_subscribed = False
         self.opening: asyncio.Future[None] | None = None
         self.epoch: str | None = None
         self.offset = 0
@@ -75,6 +72,9 @@ class Room:
             return
         if not self.arrived:
             self._attendant.has_arrivals(self)
+        elif self.is_repairing and len(self.arrived) >= MAX_ARRIVED:
+            self.arrived.clear()
+            self._attendant.needs_repair(self)
         self.arrived.append(envelope)
 
     def receive_signal(self, origin: Origin, body: bytes) -> None:

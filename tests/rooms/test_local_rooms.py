@@ -3,7 +3,10 @@ import asyncio
 import pytest
 
 from service.protocol.errors import Unavailable
+from service.rooms import local_rooms
+from service.rooms.room import MAX_ARRIVED
 from tests.rooms.simulated_broker import UNAVAILABLE, SimulatedNode, turns
+from tests.rooms.surroundings import message
 
 pytestmark = pytest.mark.anyio
 
@@ -53,3 +56,32 @@ async def test_who_waits_for_a_room_to_open_opens_it_when_the_first_one_fails() 
     results = await asyncio.gather(first, second, return_exceptions=True)
     assert [isinstance(result, Unavailable) for result in results].count(True) <= 1
     assert node.broker.claims == {"chat"}
+
+
+async def test_rooms_are_let_go_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_rooms, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(local_rooms, "ROOMS_LET_GO", 2)
+    node = SimulatedNode()
+    alice = node.connect("alice")
+    for number in range(5):
+        await node.join(alice, f"r{number}")
+    rooms = node.tenant_manager.rooms
+    node.tenant_manager.disconnect(alice)
+    left = []
+    for _ in range(3):
+        rooms.tick()
+        left.append(len(rooms.by_name))
+    assert left == [3, 1, 0]
+    assert node.broker.receivers == {}
+
+
+async def test_messages_of_a_repair_that_can_not_read_are_not_piled_up() -> None:
+    node = SimulatedNode()
+    alice = node.connect("alice")
+    await node.join(alice)
+    node.broker.refuses["read_history"] = UNAVAILABLE
+    room = node.tenant_manager.rooms.by_name["chat"]
+    for offset in range(2, 5_000):
+        room.receive_message(message(offset))
+        node.turn_ended()
+    assert len(room.arrived) <= MAX_ARRIVED
