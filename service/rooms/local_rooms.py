@@ -75,12 +75,14 @@ class LocalRooms:
 
     async def _open(self, room: Room, max_rooms: int | None) -> None:
         room.opening = asyncio.get_running_loop().create_future()
-        room.is_claimed = True  # from here on it may be counted, whatever becomes of this: `close` takes it back
         try:
-            await self._services.broker.claim_room(room.address, max_rooms)
             if not room.is_subscribed:
                 await self._services.broker.subscribe(room.address, room)
                 room.is_subscribed = True
+            # Last, so that the join follows at once, under the same lease. From here on it may be counted, whatever
+            # becomes of this: `close` takes it back.
+            room.is_claimed = True
+            await self._services.broker.claim_room(room.address, max_rooms)
             room.is_open = True
         finally:
             room.opening.set_result(None)
@@ -96,6 +98,11 @@ class LocalRooms:
                 release = asyncio.ensure_future(self._services.broker.release_room(room.address))
                 release.add_done_callback(_forget_refusal)
             self._lingering[room] = time.monotonic() + LINGER_SECONDS
+
+    def redis_lost(self) -> None:
+        """The next lease knows of no claim but those of the members it is told of: who joins claims again."""
+        for room in self.by_name.values():
+            room.is_open = False
 
     def tick(self) -> None:
         """Called a few times a second: repair what did not come around, let go of rooms that lingered long enough."""

@@ -160,6 +160,8 @@ class Node:
     def redis_lost(self) -> None:
         """Commands answer `unavailable` by themselves; sockets stay."""
         log.warning("redis lost", node=self.name)
+        for manager in self._managers.values():
+            manager.rooms.redis_lost()
 
     def redis_back(self) -> None:
         """Redis serves again; rooms were told one by one of the interruption."""

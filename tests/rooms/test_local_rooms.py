@@ -22,9 +22,10 @@ async def test_a_room_that_could_not_be_heard_is_not_counted_as_occupied() -> No
 
 async def test_a_join_that_is_given_up_while_its_room_opens_leaves_no_claim() -> None:
     node = SimulatedNode()
-    node.broker.hold("subscribe")
+    node.broker.hold("claim_room")
     joining = asyncio.create_task(node.join(node.connect("alice")))
     await turns()
+    node.broker.claims.add("chat")  # Redis has it, and its answer is under way
     joining.cancel()
     await asyncio.wait([joining])
     await turns()
@@ -85,3 +86,19 @@ async def test_messages_of_a_repair_that_can_not_read_are_not_piled_up() -> None
         room.receive_message(message(offset))
         node.turn_ended()
     assert len(room.arrived) <= MAX_ARRIVED
+
+
+async def test_a_room_is_claimed_under_the_lease_that_its_members_get() -> None:
+    node = SimulatedNode()
+    held = node.broker.hold("subscribe")
+    joining = asyncio.create_task(node.join(node.connect("alice")))
+    await turns()
+    node.broker.claims.clear()  # the lease is another one
+    held.set()
+    await joining
+    assert node.broker.claims == {"chat"}
+    node.redis_lost()
+    node.broker.claims.clear()
+    await node.join(node.connect("bob"))
+    assert node.broker.claims == {"chat"}
+    assert node.broker.asked.count("subscribe") == 1
