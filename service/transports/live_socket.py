@@ -10,6 +10,7 @@ from collections.abc import MutableSet
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from service.telemetry import counters
 from service.transports.frame_reader import FrameReader
 from service.transports.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameError, close_code, close_frame, frame
 from service.transports.outbox import HIGH_WATER_BYTES, LOW_WATER_BYTES, Outbox, Turn
@@ -124,6 +125,7 @@ class LiveSocket(Outbox, asyncio.Protocol):
         message is handled or sent any more. The peer has 5 s to answer. Does nothing unless the socket is open."""
         if self._state is State.OPEN:
             self._enter(State.CLOSING, code)
+            counters.slow_closes += code == 4450
             self.stop_sending(closing + close_frame(code, reason))
 
     def abort(self) -> None:

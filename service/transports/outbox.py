@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from service.telemetry import counters
 from service.transports.wheel import Wheel
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ class Outbox:
         elif not self._is_paused:
             waiting = self._waiting
             if waiting is not None:  # as `_write_waiting`: a call less for each socket of a fan-out, 1 % of its cost
+                counters.bytes_sent += self._waiting_bytes
                 self._waiting, self._waiting_bytes = None, 0
                 self.transport.write(waiting if isinstance(waiting, bytes) else b"".join(waiting))
             if self._drained is not None and not self._is_paused:
@@ -143,6 +145,7 @@ class Outbox:
         """Write what waits and `last`, now and whatever the transport's marks say; take no more frames."""
         self.accepts, self._drained = False, None
         self._write_waiting()
+        counters.bytes_sent += len(last)
         self.transport.write(last)
 
     def outbox_overflowed(self) -> None:
@@ -168,5 +171,6 @@ class Outbox:
     def _write_waiting(self) -> None:
         waiting = self._waiting
         if waiting is not None:
+            counters.bytes_sent += self._waiting_bytes
             self._waiting, self._waiting_bytes = None, 0
             self.transport.write(b"".join(waiting) if isinstance(waiting, list) else waiting)

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from service.telemetry import counters
 from service.transports.frames import PING, PONG, TEXT, frame
 from service.transports.outbox import HIGH_WATER_BYTES, WRITES_PER_TURN, Outbox, Turn
 from tests.support.raw_socket import RawSocket, client_frame, upgraded
@@ -41,6 +42,19 @@ async def test_what_a_turn_has_for_a_socket_leaves_in_one_write() -> None:
     await asyncio.sleep(0)
     assert transport.writes == [b"01234", b"later"]
     assert outbox.waiting_bytes == 0
+
+
+async def test_bytes_are_counted_as_sent_once_they_are_written() -> None:
+    outbox = Outbox(NotingTransport(), Turn(asyncio.get_running_loop()), 1_000)
+    before = counters.bytes_sent
+    outbox.send(b"12345")
+    outbox.send(b"678")
+    assert counters.bytes_sent == before
+    await asyncio.sleep(0)
+    assert counters.bytes_sent == before + 8
+    outbox.send(b"90")
+    outbox.stop_sending(b"last")
+    assert counters.bytes_sent == before + 14
 
 
 async def test_a_big_fan_out_lets_others_have_the_loop_in_between() -> None:
@@ -95,6 +109,7 @@ async def test_a_reader_who_sleeps_a_while_gets_everything_in_order(hosting: Hos
 async def test_a_slow_reader_is_closed_with_4450_between_two_frames(hosting: Hosting) -> None:
     async with hosting(outbox_max_bytes=256 * 1024) as host, upgraded(host.port) as client:
         recorder = await host.accepted.get()
+        slow_closes = counters.slow_closes
         client.fall_asleep()
         sent = await _fill(recorder.live, 1 << 30)
         client.wake_up()
@@ -107,6 +122,7 @@ async def test_a_slow_reader_is_closed_with_4450_between_two_frames(hosting: Hos
         assert await client.receive_close() == 4450
         client.send(client_frame((4450).to_bytes(2), 8))
         assert await recorder.lost == 4450
+        assert counters.slow_closes == slow_closes + 1
 
 
 async def test_a_slow_reader_who_never_wakes_is_dropped(hosting: Hosting) -> None:
