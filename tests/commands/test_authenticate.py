@@ -62,7 +62,8 @@ async def test_a_failure_leaves_the_old_token_in_force(connect: Connect, tenant:
     other = await new_tenant()
     for token, code in (
         (tenant.token("bob"), "forbidden"),
-        (other.token("alice"), "unauthenticated"),
+        (other.token("alice"), "forbidden"),
+        (other._replace(name=tenant.name).token("alice"), "unauthenticated"),
         (tenant.token("alice", ttl_seconds=-1), "unauthenticated"),
         (tenant.token("alice")[:-4] + "AAAA", "unauthenticated"),
         ("no token", "unauthenticated"),

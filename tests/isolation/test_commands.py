@@ -16,8 +16,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def authenticates(one: Side, other: Side) -> None:
+    # Whether the other's token is true, forged or of a tenant that never was: the answer is one and the same.
+    forged = one.tenant._replace(name=other.tenant.name).token()
+    refusals = {
+        (await one.near.refused("forbidden", "authenticate", token=token)).message
+        for token in (other.tenant.token(), forged, one.tenant._replace(name="never-was").token())
+    }
+    assert len(refusals) == 1
     for token in (
-        other.tenant.token(),
         other.tenant._replace(name=one.tenant.name).token(),
         one.tenant._replace(kid=other.tenant.kid).token(),
         other.tenant._replace(kid=one.tenant.kid, name=one.tenant.name).token(),

@@ -120,7 +120,7 @@ async def disconnects_a_connection(one: Side, other: Side) -> list[Any]:
 
 async def signs_a_token(one: Side, other: Side) -> list[Any]:
     answer = (await one.rest.ask("POST", "/v1/tokens", {"user": "alice", "rooms": {"*": ["*"]}})).json()
-    await other.near.refused("unauthenticated", "authenticate", token=answer["token"])
+    await other.near.refused("forbidden", "authenticate", token=answer["token"])
     return []
 
 
