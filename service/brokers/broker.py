@@ -4,7 +4,7 @@ One implementation exists for real (`redis.py`); simulated ones can drive `rooms
 are internal ids, never names: a name may be deleted and made again.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from service.protocol.errors import RoomcastError
@@ -162,8 +162,11 @@ class Listener(Protocol):
     def redis_back(self) -> None:
         """Redis answers again; what `local_connections` gave was entered again if the lease is a new one."""
 
-    def local_connections(self) -> Sequence[tuple[str, ConnectionEntry]]:
-        """(tenant id, entry with its joined rooms) of every local connection: what a new lease registers."""
+    def local_connections(self) -> Iterable[tuple[str, ConnectionEntry]]:
+        """(tenant id, entry with its joined rooms) of every local connection: what a new lease registers.
+
+        Slowly iterated over: each is to be as it is at its turn, and left out if it has gone meanwhile.
+        """
 
 
 class Broker(Protocol):

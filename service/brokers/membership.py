@@ -9,7 +9,6 @@ from service.brokers.broker import RoomAddress, RoomHead
 from service.brokers.entries import claim_keys, pack_claim, pack_join
 from service.brokers.keys import RoomKeys, TenantKeys
 from service.brokers.link import Link
-from service.brokers.restoration import Restoration
 from service.protocol.errors import TooMany
 
 
@@ -17,7 +16,6 @@ class RoomMembership:
     """Its part of `Broker`."""
 
     _link: Link
-    _restoration: Restoration
 
     def join(self, address: RoomAddress, connection: str, user: str, max_members: int | None) -> Awaitable[RoomHead]:
         """See `Broker.join`."""
@@ -33,7 +31,6 @@ class RoomMembership:
         self._link.insist(self._pack_leave(address, connection), _nothing)
 
     def _pack_leave(self, address: RoomAddress, connection: str) -> bytes:
-        self._restoration.forget(address.tenant_id, connection, address.room)
         keys: RoomKeys = address.keys
         return scripts.LEAVE.pack([keys.key(b"n"), keys.key(b"u")], connection, self._link.node)
 
@@ -45,7 +42,6 @@ class RoomMembership:
 
     def release_room(self, address: RoomAddress) -> Awaitable[None]:
         """See `Broker.release_room`."""
-        self._restoration.forget(address.tenant_id, None, address.room)
         keys = claim_keys(TenantKeys(address.tenant_id), self._link.lease)
         return self._link.insist_on(scripts.RELEASE_ROOM.pack(keys, address.room), _nothing)
 

@@ -16,7 +16,7 @@ from service.brokers.membership import RoomMembership
 from service.brokers.messages import RoomMessages
 from service.brokers.registry import Registry
 from service.brokers.resp import Endpoint
-from service.brokers.restoration import Restoration
+from service.brokers.restoration import enter_again
 from service.protocol.errors import RoomcastError, Unavailable
 
 LEASE_SECONDS: Final = 6.0
@@ -62,7 +62,6 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
         self._channels = Channels(self._endpoint, control, self._lose)
         self._lease = Lease(self._link, lease_seconds)
         self._lease_seconds = lease_seconds
-        self._restoration = Restoration(self._link)
         self._budget = HistoryBudget(self._link)
         self._noted_rooms: dict[tuple[str, str], Sequence[str]] = {}
         self._sweep_delay_seconds = sweep_delay_seconds
@@ -187,7 +186,7 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
     async def _enter_everything(self) -> None:
         old = await self._lease.take()
         if self.listener is not None:
-            await self._restoration.run(self.listener.local_connections())
+            await enter_again(self._link, self.listener.local_connections())
         if old is not None:
             await self._lease.end(old)
 

@@ -11,7 +11,6 @@ from service.brokers.entries import pack_connect, pack_rooms, parse_entry
 from service.brokers.keys import TenantKeys
 from service.brokers.link import Link
 from service.brokers.resp import DEADLINE_SECONDS, outcome_unknown, pack
-from service.brokers.restoration import Restoration
 from service.protocol.errors import TooMany
 
 NOTED_CONNECTIONS: Final = 20  # per call of note_rooms.lua; 100 rooms of 200 characters each are 400 KB
@@ -41,7 +40,6 @@ class Registry:
     """Its part of `Broker`."""
 
     _link: Link
-    _restoration: Restoration
     _noted_rooms: dict[tuple[str, str], Sequence[str]]
 
     # Entering and leaving
@@ -61,7 +59,6 @@ class Registry:
 
     def disconnected(self, tenant_id: str, connection: str, user: str) -> None:
         """See `Broker.disconnected`."""
-        self._restoration.forget(tenant_id, connection, None)
         self._noted_rooms.pop((tenant_id, connection), None)
         keys = TenantKeys(tenant_id)
         removed = [*map(keys.key, (b"x", b"i", b"u", b"v", b"j")), keys.of_lease(b"lc", self._link.lease)]

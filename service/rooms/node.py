@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 
 import msgspec
 import structlog
@@ -167,14 +167,16 @@ class Node:
         """Redis serves again; rooms were told one by one of the interruption."""
         log.info("redis back", node=self.name)
 
-    def local_connections(self) -> Sequence[tuple[str, ConnectionEntry]]:
+    def local_connections(self) -> Iterable[tuple[str, ConnectionEntry]]:
         """What a new lease registers."""
-        return list(self._entries())
-
-    def _entries(self) -> Iterator[tuple[str, ConnectionEntry]]:
-        for tenant_id, manager in self._managers.items():
-            for connection in manager.connections.values():
-                yield tenant_id, connection.entry(self.name)
+        here = [
+            (manager, connection) for manager in self._managers.values() for connection in manager.connections.values()
+        ]
+        return (
+            (manager.tenant.id, connection.entry(self.name))
+            for manager, connection in here
+            if connection.id in manager.connections
+        )
 
     async def _reload(self, tenant_id: str) -> None:
         try:

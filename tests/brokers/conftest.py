@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -179,8 +179,8 @@ class NodeListener:
     def redis_back(self) -> None:
         self._note("back")
 
-    def local_connections(self) -> Sequence[tuple[str, ConnectionEntry]]:
-        return list(self.held)
+    def local_connections(self) -> Iterable[tuple[str, ConnectionEntry]]:
+        return (held for held in list(self.held) if held in self.held)
 
     async def until_back(self, times: int) -> None:
         await until(lambda: self.heard.count(("back",)) >= times, self.changed)

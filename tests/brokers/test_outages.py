@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.brokers.broker import ConnectionEntry, Envelope, Origin, Retention
+from service.brokers.restoration import enter_again
 from service.protocol.errors import Unavailable
 from service.protocol.identifiers import Position
 from tests.brokers.conftest import Node, Nodes, Room, Server, eventually
@@ -152,10 +153,10 @@ async def test_after_an_outage_everything_a_node_holds_is_entered_again(a: Node,
 async def test_what_ends_while_it_is_entered_again_does_not_stay(a: Node, server: Server) -> None:
     for number in range(700):
         await a.enter("T1", f"connection-{number}", "alice", f"room-{number}")
-    held, a.listener.held = a.listener.held, []
-    restoring = asyncio.ensure_future(a._restoration.run(held))
+    restoring = asyncio.ensure_future(enter_again(a._link, a.listener.local_connections()))
     await asyncio.sleep(0)  # the first slice is sent
-    for tenant_id, entry in held[::-1]:
+    for tenant_id, entry in a.listener.held[::-1]:
+        a.listener.held.remove((tenant_id, entry))
         address = a.address(tenant_id, entry.rooms[0])
         a.left(address, entry.connection)
         a.disconnected(tenant_id, entry.connection, entry.user)

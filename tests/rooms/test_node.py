@@ -125,3 +125,19 @@ async def test_a_change_that_sql_can_not_tell_now_is_left_to_the_next_look(
     node.receive_tenant_change("t1")
     await turns()
     assert not caplog.records
+
+
+async def test_a_new_lease_is_told_of_connections_as_they_are_at_their_turn(node: SimulatedNode) -> None:
+    alice, bob = node.connect("alice"), node.connect("bob")
+    await node.join(bob, "old")
+    told = iter(node.local_connections())
+    assert next(told)[1].connection == "alice"
+    await node.join(bob, "new")
+    await node.tenant_manager.leave_room(bob, "old")
+    carol = node.connect("carol")
+    assert next(told)[1].rooms == ("new",)
+    assert list(told) == []
+    assert {alice.id, bob.id, carol.id} == {entry.connection for _, entry in node.local_connections()}
+    told = iter(node.local_connections())
+    node.tenant_manager.disconnect(bob)
+    assert [entry.connection for _, entry in told] == ["alice", "carol"]
