@@ -149,7 +149,7 @@ class ConnectionManager:
         recovered = None if since is None else gap is None
         joined(Joined(room=room.name, position=position, recovered=recovered, occupancy=occupancy), gap)
         if since is not None and page is not None:
-            feed = recovery.feed(self.broker, member, since.offset, page)
+            feed = recovery.feed(self.broker, member, since.offset, [page])
             member.feed = asyncio.get_running_loop().create_task(feed)
         else:
             member.is_recovering = False

@@ -63,9 +63,10 @@ def _gap(member: Membership, since: Position, reason: GapReason) -> Gap:
     return Gap(room=room.name, from_=str(since), to=to, reason=reason)
 
 
-async def feed(broker: Broker, member: Membership, since_offset: int, first_page: History) -> None:
+async def feed(broker: Broker, member: Membership, since_offset: int, first_page: list[History]) -> None:
     """Send the missed messages, page by page as the outbox drains, until the member has what this node has.
 
+    `first_page`: one page, taken out of its list, so that none is held once it is sent.
     Never raises: a client that can't be fed is closed, and joins anew.
     """
     try:
@@ -78,11 +79,13 @@ async def feed(broker: Broker, member: Membership, since_offset: int, first_page
         member.give_up()
 
 
-async def _feed(broker: Broker, member: Membership, since_offset: int, first_page: History) -> None:
+async def _feed(broker: Broker, member: Membership, since_offset: int, first_page: list[History]) -> None:
     room, feeding = member.room, member.connection.feeding
     epoch = room.epoch
     member.offset = since_offset
-    page: History | None = None if feeding.locked() else first_page  # read again rather than kept while others are fed
+    page: History | None = first_page.pop()
+    if feeding.locked():
+        page = None  # read again rather than kept while others are fed
     while member.is_current:
         async with feeding:
             if page is None or member.connection.subscriber.waiting_bytes > LITTLE_BYTES:

@@ -246,8 +246,7 @@ class Room:
             self.aside = self.aside or None
         for delivery in self.deliveries:
             delivery.withdraw(subscriber)
-        if member.feed is not None:
-            member.feed.cancel()
+        member.stop_feeding()
         member.drop_held()
         if (lane := member.connection.lane_of(self.name)) is not None:
             lane.pass_offset(None)

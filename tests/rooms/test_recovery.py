@@ -1,6 +1,8 @@
 """Recovery against a history of our own: plain lists, one read a page."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -59,7 +61,7 @@ class Returning:
         found = await self.begin(since)
         assert found.page is not None
         offset = int(since.partition(":")[2])
-        task = asyncio.create_task(recovery.feed(self.history, self.member, offset, found.page))
+        task = asyncio.create_task(recovery.feed(self.history, self.member, offset, [found.page]))
         await self.turn()
         return task
 
@@ -99,6 +101,38 @@ async def test_missed_messages_come_page_by_page_as_the_socket_drains() -> None:
     assert back.ear.offsets == [3, 4, 5, 6, 7, 8]
     await task
     assert back.around.room.is_live(back.member)
+
+
+class Page(list[Envelope]):
+    """Messages that tell when they are let go."""
+
+
+@pytest.mark.parametrize("is_behind_others", [True, False])
+async def test_a_recovery_that_waits_or_was_stopped_holds_no_page(
+    monkeypatch: pytest.MonkeyPatch, is_behind_others: bool
+) -> None:
+    monkeypatch.setattr(Ear, "waiting_bytes", 2 * recovery.LITTLE_BYTES)
+    around = Surroundings()
+    back = Returning(around, KeptHistory([]), head=6)
+    page = Page(kept(1, 6))
+    held = weakref.ref(page)
+    first_page = [History(Position(EPOCH, 6), 1, 0, page, False)]
+    del page
+    gc.disable()
+    try:
+        if is_behind_others:
+            await back.member.connection.feeding.acquire()
+        back.member.feed = asyncio.create_task(recovery.feed(back.history, back.member, 0, first_page))
+        await asyncio.sleep(0)
+        if not is_behind_others:
+            assert held() is not None
+            around.room.remove(back.member)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert held() is None
+    finally:
+        gc.enable()
+        back.member.stop_feeding()
 
 
 async def test_live_messages_during_a_recovery_come_once_and_behind_it() -> None:
