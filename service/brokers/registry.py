@@ -11,7 +11,7 @@ from service.brokers.entries import pack_connect, pack_rooms, parse_entry
 from service.brokers.keys import TenantKeys
 from service.brokers.link import Link
 from service.brokers.resp import DEADLINE_SECONDS, outcome_unknown, pack
-from service.protocol.errors import TooMany
+from service.protocol.errors import RoomcastError, TooMany
 
 NOTED_CONNECTIONS: Final = 20  # per call of note_rooms.lua; 100 rooms of 200 characters each are 400 KB
 MIN_PAGE: Final = 50
@@ -74,11 +74,15 @@ class Registry:
         by_tenant: dict[str, list[tuple[str, Sequence[str]]]] = {}
         for (tenant_id, connection), rooms in noted.items():
             by_tenant.setdefault(tenant_id, []).append((connection, rooms))
-        await self._link.ask_all(
-            pack_rooms(self._link, tenant_id, connections[start : start + NOTED_CONNECTIONS])
-            for tenant_id, connections in by_tenant.items()
-            for start in range(0, len(connections), NOTED_CONNECTIONS)
-        )
+        try:
+            await self._link.ask_all(
+                pack_rooms(self._link, tenant_id, connections[start : start + NOTED_CONNECTIONS])
+                for tenant_id, connections in by_tenant.items()
+                for start in range(0, len(connections), NOTED_CONNECTIONS)
+            )
+        except RoomcastError:
+            self._noted_rooms = noted | self._noted_rooms  # what was noted meanwhile is newer
+            raise
 
     # Reaching
 

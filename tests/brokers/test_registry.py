@@ -2,8 +2,9 @@ import asyncio
 
 import pytest
 
+from service.brokers import resp
 from service.brokers.broker import ConnectionEntry
-from service.protocol.errors import TooMany
+from service.protocol.errors import TooMany, Unavailable
 from tests.brokers.conftest import Node, eventually
 
 pytestmark = pytest.mark.anyio
@@ -112,3 +113,19 @@ async def test_a_disconnect_reaches_the_node_that_holds_the_connection(a: Node, 
     await b.listener.until_heard("disconnect", "T1", None, "connection-b", False)
     assert b.listener.heard[0] == ("disconnect", "T1", "bob b", None, True)
     assert not a.listener.heard
+
+
+async def test_rooms_that_could_not_be_noted_now_are_noted_later(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    await a.connect("T1", entry(a, "connection-1", "alice"), None, None)
+    await a.connect("T1", entry(a, "connection-2", "alice"), None, None)
+    monkeypatch.setattr(resp, "MAX_COMMANDS_IN_FLIGHT", 0)
+    a.note_rooms("T1", "connection-1", ("old",))
+    a.note_rooms("T1", "connection-2", ("chat",))
+    sending = asyncio.ensure_future(a._send_noted_rooms())
+    await asyncio.sleep(0)
+    a.note_rooms("T1", "connection-1", ("new",))
+    await asyncio.wait([sending])
+    assert isinstance(sending.exception(), Unavailable)
+    monkeypatch.undo()
+    await a._send_noted_rooms()
+    assert [found.rooms for found in await a.find_user("T1", "alice")] == [("new",), ("chat",)]
