@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, cast
 
 from litestar import Controller, Request, Response, WebSocket, get, websocket
 from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
 
 from service.brokers.broker import ConnectionEntry
 from service.commands.dispatch import FEATURES, LiveSession
@@ -111,7 +112,7 @@ async def provide_admission(socket: Socket) -> Admission:
     return admission
 
 
-def provide_manager(admission: NamedDependency[Admission]) -> ConnectionManager | None:
+def provide_manager(admission: NamedDependency[SkipValidation[Admission]]) -> ConnectionManager | None:
     """The ConnectionManager of the client's own tenant; None for a client that is refused."""
     return admission.manager
 
@@ -138,8 +139,8 @@ class ConnectController(Controller):
     async def connect(
         self,
         socket: Socket,
-        admission: NamedDependency[Admission],
-        manager: NamedDependency[ConnectionManager | None],
+        admission: NamedDependency[SkipValidation[Admission]],
+        manager: NamedDependency[SkipValidation[ConnectionManager | None]],
     ) -> None:
         """Reserve, accept, hand over; or refuse."""
         grant = admission.grant
