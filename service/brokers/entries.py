@@ -1,12 +1,15 @@
 """What a node enters under its lease: connections, memberships and claims, as calls of their scripts."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from service.brokers.broker import ConnectionEntry
 from service.brokers.keys import RoomKeys, TenantKeys
 from service.brokers.link import Link
-from service.brokers.resp import Argument
+from service.brokers.resp import Argument, bulk
 from service.brokers.scripts import NOTE_ROOMS, Script
+
+_CONNECT_ARGUMENTS = 5
 
 
 def limit_argument(limit: int | None) -> Argument:
@@ -45,15 +48,28 @@ def pack_connect(
     max_connections_per_user: int | None,
 ) -> bytes:
     """A call of connect.lua."""
-    keys = TenantKeys(tenant_id)
-    return script.pack(
-        [*map(keys.key, (b"x", b"i", b"u", b"v")), keys.of_lease(b"lc", link.lease)],
-        entry.connection,
-        b"%b %b" % (link.lease, f"{entry.node} {entry.connected_at_ms} {entry.address} {entry.user}".encode()),
-        entry.user,
-        limit_argument(max_connections),
-        limit_argument(max_connections_per_user),
+    lease, connection, user = link.lease, entry.connection.encode(), entry.user.encode()
+    registered = b"%b %b %d %b %b" % (
+        lease,
+        entry.node.encode(),
+        entry.connected_at_ms,
+        entry.address.encode(),
+        user,
     )
+    limits = map(_limit_bytes, (max_connections, max_connections_per_user))
+    return _connect_beginning(script, tenant_id, lease) + b"".join(map(bulk, (connection, registered, user, *limits)))
+
+
+@lru_cache(maxsize=1024)
+def _connect_beginning(script: Script, tenant_id: str, lease: bytes) -> bytes:
+    """The part that all of a tenant's connects share."""
+    keys = TenantKeys(tenant_id)
+    named = [*map(keys.key, (b"x", b"i", b"u", b"v")), keys.of_lease(b"lc", lease)]
+    return script.beginning(named, _CONNECT_ARGUMENTS)
+
+
+def _limit_bytes(limit: int | None) -> bytes:
+    return b"" if limit is None else b"%d" % limit
 
 
 def parse_entry(connection: bytes, entry: bytes, rooms: bytes | None) -> ConnectionEntry:
