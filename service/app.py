@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import structlog
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
 from service import telemetry
 from service.api.problems import EXCEPTION_HANDLERS
@@ -67,11 +70,18 @@ def create_app(settings: Settings) -> Litestar:
             "tenants": Provide(provide_tenants),
         },
         exception_handlers=EXCEPTION_HANDLERS,
+        after_exception=[note_socket_bug],
         openapi_config=OPENAPI_CONFIG,
         logging_config=None,
     )
     finish_openapi(app)
     return app
+
+
+async def note_socket_bug(error: Exception, scope: Scope) -> None:
+    """Litestar answers what a WebSocket handler raises without a word in the log."""
+    if scope["type"] == ScopeType.WEBSOCKET and not isinstance(error, HTTPException):
+        log.error("connect failed", incident=telemetry.new_incident(), exc_info=error)
 
 
 @contextlib.asynccontextmanager

@@ -55,7 +55,7 @@ class Conversation:
                     raise ClientError(str(lost)) from None
                 # spread out, so that the clients of a node that went do not come to the next one at once
                 jittered_seconds = wait_seconds * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
-                time.sleep(jittered_seconds if lost.after_seconds is None else lost.after_seconds)
+                time.sleep(max(jittered_seconds, lost.after_seconds or 0.0))
                 wait_seconds = min(wait_seconds * 2, longest_seconds)
 
     def _events_of_one_connection(self) -> Iterator[tuple[str, dict[str, Any]]]:

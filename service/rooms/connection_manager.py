@@ -156,13 +156,14 @@ class ConnectionManager:
             room.promote(member)
 
     async def leave_room(self, connection: Connection, room_id: str) -> bool:
-        """End a membership here at once, in the cluster when Redis has it; False if there was none."""
+        """End a membership once Redis has it; False if there was none. Raises Unavailable: then it goes on."""
         member = connection.rooms.get(room_id)
         if member is None:
             return False
-        self._forget(member)
-        self._note_rooms(connection)
         await self.broker.leave(member.room.address, connection.id)
+        if member.is_current:
+            self._forget(member)
+            self._note_rooms(connection)
         return True
 
     def expel(self, connection: Connection, room_id: str) -> None:

@@ -162,7 +162,8 @@ def apply_limits(limits: Limits, changes: Mapping[str, int | None]) -> Limits:
         return msgspec.convert(msgspec.to_builtins(limits) | dict(changes), Limits)
     except msgspec.ValidationError as error:
         sentence, _, path = str(error).partition(" - at ")
-        raise Invalid(f"limits: {sentence}", f"$.limits{path.strip('`').removeprefix('$')}") from None
+        name = path.strip("`").removeprefix("$.")
+        raise Invalid(f"the limit {name} does not fit: {sentence}", f"$.limits.{name}") from None
 
 
 def limits_table() -> str:

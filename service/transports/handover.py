@@ -10,7 +10,7 @@ from collections.abc import Callable, MutableMapping, MutableSet, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from service.protocol.errors import RoomcastError
+from service.protocol.errors import NotFound, RoomcastError
 from service.transports.handshake import accept_head, response_head
 from service.transports.live_socket import LiveSocket
 from service.transports.refusal import discard, refuse
@@ -128,7 +128,11 @@ class HandoverProtocol(asyncio.Protocol):
         elif kind == "websocket.http.response.body" and self._is_refused:
             self.transport.write(message.get("body", b""))
         elif kind == "websocket.close" and not self._is_accepted:
-            self._refuse(RoomcastError("forbidden", "the WebSocket was refused"), HTTPStatus.FORBIDDEN)
+            # What Litestar raised before `accept`: all codes are 4500, only the reason tells a path that is not routed.
+            if message.get("reason") == HTTPStatus.NOT_FOUND.phrase:
+                self._refuse(NotFound("path"), HTTPStatus.NOT_FOUND)
+            else:
+                self._refuse_bug()
         else:
             raise RuntimeError(f"{kind} is not for a handshake")
 

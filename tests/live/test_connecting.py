@@ -66,6 +66,13 @@ async def test_only_unknown_subprotocols_are_refused(node: LiveNode, tenant: Ten
         assert refused.value.problem["type"] == "urn:roomcast:error:invalid"
 
 
+async def test_no_other_path_takes_a_handshake(node: LiveNode, tenant: Tenant) -> None:
+    with pytest.raises(Refused) as refused:
+        await handshake(node.address, tenant.token(), path="/v1/nowhere")
+    assert refused.value.status == 404
+    assert refused.value.problem["type"] == "urn:roomcast:error:not_found"
+
+
 async def test_two_tokens_are_refused(node: LiveNode, tenant: Tenant) -> None:
     token = tenant.token()
     twice = {"Authorization": f"Bearer {token}"}
