@@ -66,10 +66,16 @@ class Publication(NamedTuple):
     members: connections in the room on all nodes.
     """
 
-    position: Position
+    epoch: str
+    offset: int
     stored: bool
     duplicate: bool
     members: int
+
+    @property
+    def position(self) -> Position:
+        """Where it is; made when it is asked for, which most publishes never do."""
+        return Position(self.epoch, self.offset)
 
 
 class RoomHead(NamedTuple):

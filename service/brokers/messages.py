@@ -118,8 +118,7 @@ def _published(done: PublicationDone, reply: Any) -> None:
         return
     epoch, offset, stored, duplicate, members = reply
     telemetry.counters.messages_published += 1 - duplicate
-    position = Position(epoch.decode(), offset)
-    done(_new(Publication, (position, stored == 1, duplicate == 1, members)))
+    done(_new(Publication, (epoch.decode(), offset, stored == 1, duplicate == 1, members)))
 
 
 def _history(newest: bool, reply: list[Any]) -> History:

@@ -192,14 +192,16 @@ class CommandConnection(Connection):
         """Hand every reply to whoever waits for it."""
         gets, waiting = self._reader.gets, self._waiting
         self._reader.feed(data)
+        answered = 0
         while (reply := gets()) is not False:
-            self._answered += 1
+            answered += 1
             if type(reply) is hiredis.ReplyError:
                 reply = self._refusal(reply)
             try:
                 waiting.popleft()(reply)
             except Exception:
                 _report()
+        self._answered += answered
         self._note_answers()
 
     def _refusal(self, reply: Exception) -> RoomcastError:
