@@ -65,7 +65,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=3, help="runs of each side for each workload (default 3)")
     parser.add_argument("--server", choices=OURS, default="roomcast", help="our side (prototype: checks the runner)")
     places = ("load", "server", "either")
-    parser.add_argument("--redis-beside", choices=places, default="load", help="whose core Redis shares (default load)")
+    parser.add_argument("--redis-beside", choices=places, default="server", help="whose core Redis shares")
     parser.add_argument(
         "--short", action="store_true", help="one pair, few messages: shows that it works, not how fast"
     )
