@@ -23,11 +23,21 @@ class Valkey:
         self.url = f"unix://{self._socket}"
         self.client = redis.Redis(unix_socket_path=str(self._socket), retry=Retry(NoBackoff(), 0))
         self._process: subprocess.Popen[bytes] | None = None
+        self._appendfsync = "everysec"
+
+    def loses_nothing(self) -> None:
+        """From now on, restarts included, nothing is acknowledged before it is on the disk.
+
+        With `everysec` Valkey holds back what it has acknowledged while an fsync is under way on a busy disk, up to 2 s
+        (`flushAppendOnlyFile` in its aof.c), and a kill in that moment takes it.
+        """
+        self._appendfsync = "always"
+        self.client.config_set("appendfsync", self._appendfsync)
 
     def start(self) -> None:
         """Back when it answers, its file read."""
         options = {"port": "0", "unixsocket": self._socket, "dir": self._folder, "logfile": self._log, "save": ""}
-        options |= {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+        options |= {"appendonly": "yes", "appendfsync": self._appendfsync, "maxmemory-policy": "noeviction"}
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen([find_server(), *words], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
