@@ -61,10 +61,7 @@ class Envelope(NamedTuple):
 
 
 class Publication(NamedTuple):
-    """Redis has it: at `position`, kept or not; `duplicate` when its key was known.
-
-    members: connections in the room on all nodes.
-    """
+    """Redis has it, kept (`stored`) or not; `duplicate`: its key was known; `members`: of the room, on all nodes."""
 
     epoch: str
     offset: int
@@ -273,11 +270,7 @@ class Broker(Protocol):
     # Connections
 
     def connect(
-        self,
-        tenant_id: str,
-        entry: ConnectionEntry,
-        max_connections: int | None,
-        max_connections_per_user: int | None,
+        self, tenant_id: str, entry: ConnectionEntry, max_connections: int | None, max_connections_per_user: int | None
     ) -> Awaitable[None]:
         """Reserve a connection in the registry under this node's lease; raises TooMany, scope tenant or user."""
 

@@ -83,13 +83,14 @@ class Connection:
             if not self.lanes:
                 self.lanes = None
 
-    def close(self, code: int, reason: str, *, reconnect: bool | None = None, after_ms: int = 0) -> None:
+    def close(self, code: int, reason: str, *, reconnect: bool | None = None) -> None:
         """Tell the client why and whether to come back, then close."""
-        self.subscriber.close(code, reason, closing=self.closing_frame(code, reason, reconnect, after_ms))
+        self.subscriber.close(code, reason, closing=self.closing_frame(code, reason, reconnect))
 
-    def closing_frame(self, code: int, reason: str, reconnect: bool | None = None, after_ms: int = 0) -> bytes:
+    def closing_frame(self, code: int, reason: str, reconnect: bool | None = None) -> bytes:
         """The `closing` event as a ready frame; `reconnect` None: as the code says."""
         will = code in RECONNECTS if reconnect is None else reconnect
+        after_ms = 0
         if code in (CloseCode.GOING_AWAY, CloseCode.RESTART):
             # All clients of a node that ends would be back in the same instant.
             after_ms = random.randrange(RETURN_SPREAD_MS)  # noqa: S311 - no secret
