@@ -6,6 +6,7 @@ import msgspec
 from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from service.tenants.limits import Limits
+from service.tenants.room_types import RoomTypes
 
 SCOPES: frozenset[str] = frozenset({"read", "publish", "disconnect", "manage"})
 
@@ -49,6 +50,10 @@ class TenantSnapshot(msgspec.Struct, frozen=True, eq=False):
     signing_keys: Mapping[str, SigningKey]
     api_keys: Mapping[str, ApiKey]
     version: int
+    room_types: RoomTypes = RoomTypes()
+    # What is revoked by name, each until an instant (Unix ms): all of a user's tokens, one token by its jti.
+    revoked_users: Mapping[str, int] = {}
+    revoked_jtis: Mapping[str, int] = {}
 
 
 class Change(msgspec.Struct, frozen=True, eq=False):
