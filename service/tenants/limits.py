@@ -111,6 +111,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     api_requests_per_second: Annotated[
         _Positive | None, _says("REST requests of the tenant's servers.", "per second", "`rate_limited`")
     ] = 100
+    max_api_keys: Annotated[
+        _Count | None, _says("API keys that are neither revoked nor expired.", "keys", "`too_many`")
+    ] = 100
+    max_signing_keys: Annotated[
+        _Count | None,
+        _says(
+            "Signing keys that are neither revoked nor expired: each snapshot of the tenant holds all.",
+            "keys",
+            "`too_many`",
+        ),
+    ] = 20
+    max_room_types: Annotated[
+        _Count | None,
+        _says("Room types: each node holds all of them in memory.", "room types", "`too_many`"),
+    ] = 100
 
     @property
     def history_messages(self) -> int:

@@ -11,6 +11,9 @@ WAITING: dict[str, str] = {
     "limit:max_state_bytes": PRESENCE,
     "limit:max_history_messages": ROOM_TYPES,
     "limit:max_history_seconds": ROOM_TYPES,
+    "limit:max_api_keys": MANAGEMENT,
+    "limit:max_signing_keys": MANAGEMENT,
+    "limit:max_room_types": ROOM_TYPES,
 }
 """By row of the error, close and limit tables: `error:<code>`, `close:<code>`, `limit:<name>`."""
 
