@@ -1,7 +1,163 @@
-"""A tenant's room types: its rules by a room's name or prefix."""
+"""Room types: a tenant's rules for the rooms whose names match a pattern (PROTOCOL.md, "Words")."""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
+
+from service.protocol.errors import Conflict, Invalid
+from service.protocol.identifiers import RoomPattern
+from service.tenants.limits import ROOM_HISTORY_MESSAGES, ROOM_HISTORY_SECONDS, Limits
+
+ROOM_TYPE_NAME_PATTERN = r"^[A-Za-z0-9_.:*-]{1,64}$(?!\n)"
+RoomTypeName = Annotated[str, Meta(pattern=ROOM_TYPE_NAME_PATTERN, description="A room type, as its tenant names it.")]
+
+# The type of all rooms that no other type's pattern matches.
+DEFAULT_NAME = "default"
+DEFAULT_PATTERN = "*"
+
+SlowConsumer = Literal["disconnect", "drop_oldest", "latest_by_name"]
+
+# JSON numbers above this are no longer exact in every reader (RFC 8259, section 6).
+_Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+_Positive = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+_Grace = Annotated[float, Meta(ge=0, le=300)]
+
+_name = re.compile(ROOM_TYPE_NAME_PATTERN)
 
 
-class RoomTypes(msgspec.Struct, frozen=True, eq=False):
-    """All room types of one tenant; immutable."""
+class RoomType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One room type as its tenant wrote it; None: the tenant's limit alone counts, for history the default.
+
+    pattern: a room's name, or the beginning of one and a final `*`; empty stands for the type's own name.
+    history_messages, history_seconds: what a room keeps, at least, counted from its last message; 0: nothing.
+    slow_consumer: what becomes of a socket that takes this room's messages too slowly.
+    """
+
+    pattern: RoomPattern = ""
+    history_messages: _Count | None = None
+    history_seconds: _Count | None = None
+    presence: bool = True
+    presence_grace_seconds: _Grace = 3.0
+    slow_consumer: SlowConsumer = "disconnect"
+    max_members: _Count | None = None
+    messages_per_second: _Positive | None = None
+    max_message_bytes: _Positive | None = None
+
+
+DEFAULT = RoomType(pattern=DEFAULT_PATTERN)
+
+
+class RoomTypes:
+    """A tenant's room types by name, ready to be looked up by a room's name. Immutable.
+
+    types: name to type, each with its pattern.
+    """
+
+    __slots__ = ("_exact", "_lengths", "_prefixes", "types")
+
+    def __init__(self, types: Mapping[str, RoomType] = MappingProxyType({})) -> None:
+        self.types: Mapping[str, RoomType] = MappingProxyType(
+            {name: _with_pattern(name, room_type) for name, room_type in types.items()}
+        )
+        found = {room_type.pattern: (name, room_type) for name, room_type in self.types.items()}
+        self._exact = {pattern: item for pattern, item in found.items() if not pattern.endswith("*")}
+        self._prefixes = {pattern[:-1]: item for pattern, item in found.items() if pattern.endswith("*")}
+        self._lengths = tuple(sorted({len(prefix) for prefix in self._prefixes}, reverse=True))
+
+    def find(self, room: str) -> tuple[str, RoomType]:
+        """The name and the type of a room: by its exact name, else by the longest prefix, else the default."""
+        found = self._exact.get(room)
+        if found is not None:
+            return found
+        for length in self._lengths:
+            if length <= len(room) and (found := self._prefixes.get(room[:length])) is not None:
+                return found
+        return DEFAULT_NAME, DEFAULT
+
+    def admit(self, name: str, room_type: RoomType, limits: Limits) -> RoomType:
+        """The type as it may be put under `name`, with its pattern.
+
+        Raises Invalid for a name, pattern or history that cannot be, Conflict if another type has the pattern.
+        """
+        if _name.search(name) is None:
+            raise Invalid("a room type's name is 1-64 letters, digits and _ . : * -", "$.name")
+        admitted = _with_pattern(name, room_type)
+        try:
+            msgspec.convert(admitted.pattern, RoomPattern)
+        except msgspec.ValidationError:
+            raise Invalid("a pattern is a room's name, or its beginning and a final *", "$.pattern") from None
+        if name == DEFAULT_NAME and admitted.pattern != DEFAULT_PATTERN:
+            raise Invalid(f"the pattern of {DEFAULT_NAME} is {DEFAULT_PATTERN}", "$.pattern")
+        _check_history("history_messages", admitted.history_messages, limits.max_history_messages)
+        _check_history("history_seconds", admitted.history_seconds, limits.max_history_seconds)
+        for other, taken in self.types.items():
+            if other != name and taken.pattern == admitted.pattern:
+                raise Conflict(f"the room type {other} has the pattern {taken.pattern} already")
+        return admitted
+
+
+class RoomRules(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What holds in a room: its type under its tenant's limits. One object for all rooms of a type and a snapshot.
+
+    history_messages: 0: the room keeps nothing, and its messages have no offsets.
+    max_members, max_message_bytes: the lower of the type's and the tenant's. None is no limit, as in `Limits`.
+    """
+
+    type_name: str
+    history_messages: int
+    history_seconds: int
+    presence: bool
+    presence_grace_seconds: float
+    slow_consumer: SlowConsumer
+    max_members: int | None
+    messages_per_second: int | None
+    max_message_bytes: int | None
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether the room's messages have offsets and are kept."""
+        return self.history_messages > 0
+
+
+def make_rules(type_name: str, room_type: RoomType, limits: Limits) -> RoomRules:
+    """The rules of a type under the limits of its tenant; a history above the tenant's maximum is cut to it."""
+    messages = _lower(_or(room_type.history_messages, ROOM_HISTORY_MESSAGES), limits.max_history_messages)
+    seconds = _lower(_or(room_type.history_seconds, ROOM_HISTORY_SECONDS), limits.max_history_seconds)
+    return RoomRules(
+        type_name=type_name,
+        history_messages=messages if seconds else 0,
+        history_seconds=seconds,
+        presence=room_type.presence,
+        presence_grace_seconds=room_type.presence_grace_seconds,
+        slow_consumer=room_type.slow_consumer,
+        max_members=_lowest(room_type.max_members, limits.max_members_per_room),
+        messages_per_second=room_type.messages_per_second,
+        max_message_bytes=_lowest(room_type.max_message_bytes, limits.max_message_bytes),
+    )
+
+
+def _with_pattern(name: str, room_type: RoomType) -> RoomType:
+    if room_type.pattern:
+        return room_type
+    return msgspec.structs.replace(room_type, pattern=DEFAULT_PATTERN if name == DEFAULT_NAME else name)
+
+
+def _check_history(field: str, wanted: int | None, allowed: int | None) -> None:
+    if wanted is not None and allowed is not None and wanted > allowed:
+        raise Invalid(f"{field} is above the tenant's max_{field}: {allowed}", f"$.{field}")
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def _lower(wanted: int, allowed: int | None) -> int:
+    return wanted if allowed is None else min(wanted, allowed)
+
+
+def _lowest(one: int | None, other: int | None) -> int | None:
+    return other if one is None else _lower(one, other)
