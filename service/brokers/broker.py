@@ -7,6 +7,7 @@ are internal ids, never names: a name may be deleted and made again.
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from service.brokers.control import ClusterControl
 from service.protocol.errors import RoomcastError
 from service.protocol.identifiers import Position
 
@@ -172,7 +173,7 @@ class Listener(Protocol):
         """
 
 
-class Broker(Protocol):
+class Broker(ClusterControl, Protocol):
     """What the nodes share. Promises:
 
     - Publishes of one node to one room are stored in the order of the calls; the answers come in that order too.

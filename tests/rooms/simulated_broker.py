@@ -1,6 +1,7 @@
 """A broker without Redis: it notes what it is told, and does what a test says, when the test says so."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, cast
 
 from service.brokers.broker import Broker, ConnectionEntry, History, RoomAddress, RoomHead, RoomReceiver
@@ -30,6 +31,9 @@ class SimulatedBroker:
         self.members: dict[str, set[str]] = {}
         self.head = Position(EPOCH, 0)
         self.history = History(Position(EPOCH, 0), 1, 0, (), False)
+        self.key_use: dict[tuple[str, str], int] = {}
+        self.purges: list[tuple[int, int]] = []
+        self.nodes = 1
 
     def as_broker(self) -> Broker:
         """For what takes a whole one."""
@@ -87,6 +91,20 @@ class SimulatedBroker:
 
     def disconnected(self, tenant_id: str, connection: str, user: str) -> None:
         pass
+
+    def note_key_use(self, tenant_id: str, connections: Mapping[str, int]) -> None:
+        self.key_use.update({(tenant_id, kid): count for kid, count in connections.items()})
+
+    async def key_connections(self, tenant_id: str) -> dict[str, int]:
+        await self._ask("key_connections")
+        return {kid: count for (tenant, kid), count in self.key_use.items() if tenant == tenant_id and count}
+
+    async def purge_tenant(self, tenant_id: str, cursor: int = 0) -> tuple[int, int]:
+        await self._ask("purge_tenant")
+        return self.purges.pop(0) if self.purges else (0, 0)
+
+    def node_count(self) -> int:
+        return self.nodes
 
 
 class Changes:

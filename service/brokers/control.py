@@ -1,0 +1,33 @@
+"""The port's part for running a cluster: keys in use, what is left of a deleted tenant, how many nodes there are."""
+
+from collections.abc import Awaitable, Mapping
+from typing import Protocol
+
+
+class ClusterControl(Protocol):
+    """What nodes tell each other of tenants and of themselves; its failures are as `Broker` promises."""
+
+    def note_key_use(self, tenant_id: str, connections: Mapping[str, int]) -> None:
+        """So many connections of this node are now under each of these signing keys, by kid; 0: none any more.
+
+        Never blocking. Keys that are not named stay as they were. Told to Redis within a second, in batches, counted
+        while this node's lease lasts, and told again under each new lease: the caller names only what changed.
+        """
+
+    def key_connections(self, tenant_id: str) -> Awaitable[dict[str, int]]:
+        """Live connections under each signing key, by kid, over all nodes: exact within 2 s, a dead node's for as long
+        as its lease lasts. Keys under which nobody is are left out. Raises Unavailable.
+        """
+
+    def purge_tenant(self, tenant_id: str, cursor: int = 0) -> Awaitable[tuple[int, int]]:
+        """Remove a slice of all that Redis keeps for a deleted tenant: (cursor of the next slice, keys removed).
+
+        0 begins a pass, and comes back when it is through; a pass that removed nothing proves that nothing is left.
+        What nodes enter meanwhile may be missed: begin when all of them know that the tenant is gone. A slice takes
+        about 1 ms of Redis, whatever it holds. Raises Unavailable: ask again with the same cursor.
+        """
+
+    def node_count(self) -> int:
+        """Nodes whose lease is in force, this one included: at least 1. As of the last renewal of this node's own
+        lease, every 2 s, so that it costs nothing to ask; while Redis is away the last count stays.
+        """
