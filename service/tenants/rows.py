@@ -114,6 +114,7 @@ def make_signing_key(
         sealed=sealer.seal(material, _sealing_context(tenant_id, kid)),
         created_at_ms=unix_time_ms(),
         expires_at_ms=expires_at_ms,
+        last_used_at_ms=None,
         revoked_at_ms=None,
     )
 
@@ -134,6 +135,7 @@ def make_api_key(
         scopes=chosen,
         created_at_ms=unix_time_ms(),
         expires_at_ms=expires_at_ms,
+        last_used_at_ms=None,
         revoked_at_ms=None,
     )
     return text, row

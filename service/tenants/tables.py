@@ -3,11 +3,12 @@
 from typing import Any
 
 from advanced_alchemy.base import DefaultBase
-from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, String
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-_Json = JSON().with_variant(JSONB(), "postgresql")
+# Python's None is SQL's NULL, not JSON's null.
+_Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 def _tenant_id() -> Mapped[str]:
@@ -39,6 +40,7 @@ class SigningKeyRow(DefaultBase):
     algorithm: Mapped[str] = mapped_column(String(16))
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
+    last_used_at_ms: Mapped[int | None] = mapped_column(BigInteger)
     expires_at_ms: Mapped[int | None] = mapped_column(BigInteger)
     revoked_at_ms: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -54,8 +56,71 @@ class ApiKeyRow(DefaultBase):
     hash: Mapped[bytes] = mapped_column(LargeBinary)
     scopes: Mapped[list[str]] = mapped_column(_Json)
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
+    last_used_at_ms: Mapped[int | None] = mapped_column(BigInteger)
     expires_at_ms: Mapped[int | None] = mapped_column(BigInteger)
     revoked_at_ms: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class RoomTypeRow(DefaultBase):
+    """A room type: `rules` is the RoomType's JSON; two types of a tenant never share a pattern."""
+
+    __tablename__ = "room_types"
+    __table_args__ = (UniqueConstraint("tenant_id", "pattern", name="uq_room_types_tenant_id_pattern"),)
+
+    tenant_id: Mapped[str] = _tenant_id()
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    pattern: Mapped[str] = mapped_column(String(201))
+    rules: Mapped[dict[str, Any]] = mapped_column(_Json)
+    changed_at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class RevocationRow(DefaultBase):
+    """All tokens of a user (kind `user`), or the one of a jti (kind `jti`), refused until an instant."""
+
+    __tablename__ = "revocations"
+
+    tenant_id: Mapped[str] = _tenant_id()
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(256), primary_key=True)
+    until_at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class DeletionRow(DefaultBase):
+    """A deleted tenant whose traces are being removed by the node that claimed it. Its own row is gone already."""
+
+    __tablename__ = "deletions"
+    __table_args__ = (Index("ix_deletions_name", "name"),)
+
+    tenant_id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63))
+    asked_at_ms: Mapped[int] = mapped_column(BigInteger)
+    removed_keys: Mapped[int] = mapped_column(BigInteger)
+    claimed_by: Mapped[str | None] = mapped_column(String(64))
+    claimed_until_ms: Mapped[int | None] = mapped_column(BigInteger)
+    done_at_ms: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class AuditRow(DefaultBase):
+    """Who changed what, from what to what. No foreign key: what was done outlives the tenant."""
+
+    __tablename__ = "audit"
+    # AUTOINCREMENT: SQLite would use the ids of pruned rows again, and pages go by id.
+    __table_args__ = (
+        Index("ix_audit_tenant_id_id", "tenant_id", "id"),
+        Index("ix_audit_at_ms", "at_ms"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    actor_kind: Mapped[str] = mapped_column(String(16))
+    actor_id: Mapped[str] = mapped_column(String(200))
+    tenant_id: Mapped[str | None] = mapped_column(String(12))
+    tenant: Mapped[str | None] = mapped_column(String(63))
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(256))
+    before: Mapped[dict[str, Any] | None] = mapped_column(_Json)
+    after: Mapped[dict[str, Any] | None] = mapped_column(_Json)
 
 
 class SystemRow(DefaultBase):
