@@ -15,6 +15,11 @@ PARTITIONS: Final = 256
 ALL_NODES: Final = b"all"
 
 
+def is_key_of(tenant_id: str, key: bytes) -> bool:
+    """Whether a key is the tenant's own. `Keyspace.pattern` finds more: an idempotency key may hold any text."""
+    return key.split(b"/", 2)[1:2] == [tenant_id.encode()]
+
+
 def partition_of(tenant_id: str, room: str = "") -> int:
     """The same on every node and machine; a tenant's own data is in the partition of its empty room."""
     return crc32(f"{tenant_id}/{room}".encode()) % PARTITIONS
@@ -45,7 +50,8 @@ class TenantKeys:
 
     x: connection -> "lease node connected_at_ms address user". i: connection ids by name. u: user -> connections.
     v: "user/connection" by name. j: connection -> its rooms. o: occupied rooms by name. a: room -> leases that claim
-    it. b: room -> bytes of history. t: rooms by last publish. lc, lr: a lease's connections and claimed rooms.
+    it. b: room -> bytes of history. t: rooms by last publish. y: "lease/kid" -> connections under a signing key.
+    lc, lr: a lease's connections and claimed rooms.
     """
 
     __slots__ = ("_head", "_tail")
@@ -77,6 +83,11 @@ class Keyspace:
         self._channel_prefix = b"rc%d.%d:" % (FORMAT, database) if database else b"rc%d:" % FORMAT
         self.all_nodes = self._channel_prefix + ALL_NODES
         self.node_prefix = self._channel_prefix + b"node/"
+
+    @staticmethod
+    def pattern(tenant_id: str) -> bytes:
+        """What all keys of a tenant match, and few others: see `is_key_of`."""
+        return b"rc%d:{p*}:*/%b*" % (FORMAT, tenant_id.encode())
 
     def address(self, tenant_id: str, room: str) -> RoomAddress:
         """Where a room lives, with its keys."""

@@ -28,13 +28,14 @@ class Lease:
     def __init__(self, link: Link, lease_seconds: float) -> None:
         self._link = link
         self._lease_seconds = lease_seconds
+        self.node_count = 1  # nodes with a lease in force, this one included, as of the last renewal
 
     async def take(self) -> bytes | None:
         """Take a new one; returns the old one, if there was one, which is to be swept."""
         link, old = self._link, self._link.lease
         asked_at = asyncio.get_running_loop().time()
         packed = scripts.TAKE_LEASE.pack([Keyspace.LEASES], link.node, self._lease_ms)
-        lease: bytes = await link.ask(packed, _as_it_is)
+        lease, self.node_count = await link.ask(packed, _as_it_is)
         link.begin_lease(lease)
         link.lease_ends_at = asked_at + self._lease_seconds
         return old or None
@@ -42,12 +43,13 @@ class Lease:
     async def renew(self) -> bool:
         """Renew it; False if it is gone. A lease that was taken meanwhile is not touched."""
         link, lease, asked_at = self._link, self._link.lease, asyncio.get_running_loop().time()
-        renewed = await link.insist_on(scripts.RENEW_LEASE.pack([Keyspace.LEASES], lease, self._lease_ms), _as_it_is)
+        nodes = await link.insist_on(scripts.RENEW_LEASE.pack([Keyspace.LEASES], lease, self._lease_ms), _as_it_is)
         if lease != link.lease:
             return True
-        if renewed:
+        if nodes:
+            self.node_count = nodes
             link.lease_ends_at = asked_at + self._lease_seconds
-        return bool(renewed)
+        return bool(nodes)
 
     async def sweep_ended(self) -> None:
         """Sweep leases of nodes that died, those that no other node sweeps."""
@@ -77,6 +79,8 @@ class Lease:
             await self._claim_sweep(lease)  # a sign that this sweeper lives
             await self._sweep_rooms(tenant.decode(), lease)
             await self._sweep_connections(tenant.decode(), lease)
+            key_use = TenantKeys(tenant.decode()).key(b"y")
+            await self._link.ask(scripts.SWEEP_KEY_USE.pack([key_use], lease), _as_it_is)
             await self._link.ask(pack("SREM", tenants, tenant), _as_it_is)
         await self._link.ask(pack("ZREM", Keyspace.SWEEPS, lease), _as_it_is)
 

@@ -9,6 +9,7 @@ import structlog
 from service import telemetry
 from service.brokers.broker import Listener, RoomAddress, RoomReceiver
 from service.brokers.budget import HistoryBudget
+from service.brokers.cluster import Cluster, KeyUse
 from service.brokers.lease import Lease
 from service.brokers.link import Link, RedisRestart, Unsuitable, jittered
 from service.brokers.listener import Channels
@@ -30,7 +31,7 @@ STOP_SECONDS: Final = 5.0
 log = structlog.get_logger()
 
 
-class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
+class RedisConnectionManager(RoomMessages, RoomMembership, Registry, Cluster):
     """One for each node. Set `listener`, `start`, then run `start_pubsub_listener` until the end, then `stop`.
 
     node must be unique, also over restarts of the process, without spaces. Ids of tenants have no `/` and no space.
@@ -64,6 +65,7 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
         self._lease_seconds = lease_seconds
         self._budget = HistoryBudget(self._link)
         self._noted_rooms: dict[tuple[str, str], Sequence[str]] = {}
+        self._key_use = KeyUse(self._link)
         self._sweep_delay_seconds = sweep_delay_seconds
         self._sweeps_from = 0.0
         self._is_online = False
@@ -88,6 +90,10 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
     def unsubscribe(self, address: RoomAddress) -> None:
         """See `Broker.unsubscribe`."""
         self._channels.unsubscribe(address.keys.channel)
+
+    def node_count(self) -> int:
+        """See `Broker.node_count`."""
+        return self._lease.node_count
 
     def note_published(self, tenant_id: str, room: str, max_history_bytes: int | None) -> None:
         """See `Broker.note_published`."""
@@ -185,6 +191,7 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
 
     async def _enter_everything(self) -> None:
         old = await self._lease.take()
+        self._key_use.tell_again()
         if self.listener is not None:
             await enter_again(self._link, self.listener.local_connections())
         if old is not None:
@@ -208,6 +215,7 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry):
             await asyncio.sleep(TICK_SECONDS)
             if self._link.is_open:
                 await self._send_noted_rooms()
+                await self._key_use.tell()
 
     async def _keep_budgets(self) -> None:
         while not self._is_stopping:
