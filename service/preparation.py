@@ -3,15 +3,16 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
 from service.orders import Answer, Demo
-from service.private_files import make_private_folder, write_private_file
+from service.private_files import make_private_folder, read_or_make_private_file, write_private_file
 from service.protocol.errors import RoomcastError
 from service.settings import Settings, SettingsError
-from service.tenants.keys import Sealer, SealingKeyError, load_or_make_sealing_key
+from service.tenants.keys import Sealer, SealingKeyError, load_or_make_sealing_key, new_operator_token
 from service.tenants.snapshot import SCOPES
 from service.tenants.storage import NewTenant, NotMigrated, Storage, upgrade_database
 from service.tenants.tokens import sign_token
@@ -51,6 +52,16 @@ def prepare_database(settings: Settings) -> None:
     """Make the data directory and bring the database to the newest schema. Raises one of DATABASE_ERRORS."""
     make_private_folder(settings.data_dir)
     upgrade_database(settings.sql_url)
+
+
+def load_operator_token(settings: Settings) -> str:
+    """The operator's token: the one that is set, else of the file, which is made on the first call. Raises OSError."""
+    return settings.operator_token or read_or_make_private_file(operator_token_file(settings), new_operator_token)
+
+
+def operator_token_file(settings: Settings) -> Path:
+    """Where the operator's token lies, for its owner alone, unless the environment brings it."""
+    return settings.data_dir / "operator-token"
 
 
 async def open_storage(settings: Settings) -> Storage:

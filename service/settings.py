@@ -69,6 +69,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Unset, on SQLite: made in the data directory; off SQLite it is required."
         ),
     ] = None
+    operator_token: Annotated[
+        str | None,
+        Meta(
+            description="What opens `/v1/tenants`: 32 characters or more, the same on all machines. "
+            "Unset: made in `operator-token` of the data directory."
+        ),
+    ] = None
     redis_restart: Annotated[
         Literal["prove", "trust"],
         Meta(
@@ -96,7 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_is_embedded: Annotated[bool, Meta(extra={"internal": True}, description="Set by the supervisor.")] = False
 
     def __repr__(self) -> str:
-        """Show none of the secrets: the sealing key, and passwords within the two URLs."""
+        """Show none of the secrets: sealing key, operator token, and passwords within the two URLs."""
         return f"<Settings {self.host}:{self.port} in {self.data_dir}>"
 
     @property
@@ -159,8 +166,8 @@ def describe_settings() -> dict[str, tuple[str, str]]:
 
 
 def serve_flags() -> dict[str, tuple[str, str]]:
-    """As `describe_settings`, those that may stand on the command line: the sealing key may not, `ps` would show it."""
-    return {name: about for name, about in describe_settings().items() if name != "sealing_key"}
+    """As `describe_settings`, those that may stand on the command line: two secrets may not, `ps` would show them."""
+    return {name: about for name, about in describe_settings().items() if name not in ("sealing_key", "operator_token")}
 
 
 def settings_table() -> str:
@@ -241,12 +248,24 @@ def _read_sealing_key(text: str) -> bytes:
     return key
 
 
-_SECRETS: Final = {"sealing_key", "redis_url", "database_url"}  # the URLs may carry passwords: errors don't repeat them
+def _read_operator_token(text: str) -> str:
+    # RFC 6750, section 2.1: what a bearer token is made of. One that begins as an API key would never be looked at.
+    if not re.fullmatch(r"(?!rck_)[A-Za-z0-9._~+/-]{32,512}=*", text):
+        raise ValueError(
+            "it must be 32 to 512 letters, digits and ._~+/- that don't begin with rck_; "
+            "make one with `head -c 32 /dev/urandom | base64`"
+        )
+    return text
+
+
+# The URLs may carry passwords: errors don't repeat them.
+_SECRETS: Final = {"sealing_key", "operator_token", "redis_url", "database_url"}
 _READERS: Final[dict[str, Callable[[str], object]]] = {
     "data_dir": Path,
     "trusted_proxies": _read_networks,
     "redis_url": _read_redis_url,
     "database_url": _read_database_url,
     "sealing_key": _read_sealing_key,
+    "operator_token": _read_operator_token,
 }
 _HINTS: Final = get_type_hints(Settings, include_extras=True)

@@ -177,7 +177,7 @@ async def watch_loop_lag(interval_seconds: float = 0.25, warn_seconds: float = 0
 _SECRET_FIELDS: Final = {"token", "secret", "api_key", "authorization", "key", "data", "payload", "password"}
 _SECRET_TEXTS: Final = re.compile(
     r"(?P<jwt>eyJ[\w-]{5,}\.[\w-]+\.[\w-]*)"  # a JWT's header is JSON: it starts with {"
-    r"|(?P<key>rck_[\w-]+)"
+    r"|(?P<key>rc[ko]_[\w-]+)"
     r"|(?P<password>(?<=:)[^\s:/@]+(?=@[\w.\[-]))"  # within a URL, as redis://:password@host
     r"|(?P<secret>(?<![\w+/=-])[\w+/-]{43}=?(?![\w+/=-]))"  # 32 bytes in base64, as signing secrets and the sealing key
 )

@@ -34,6 +34,7 @@ OTHER_VALUES: dict[str, Any] = {
     "metrics_port": 9100,
     "log_format": "json",
     "sealing_key": KEY,
+    "operator_token": "rco_canary-canary-canary-canary-canary",
     "redis_restart": "trust",
     "outbox_max_bytes": 65_536,
     "ping_interval_seconds": 0.5,
@@ -76,6 +77,9 @@ def test_every_setting_has_another_value_in_these_tests() -> None:
         ("redis_url", "localhost:6379", "give a URL that starts with redis://, rediss:// or unix://"),
         ("database_url", "mysql://x", "give a URL as postgresql://user:password@host/database"),
         ("sealing_key", "c2hvcnQ=", "make one with `head -c 32 /dev/urandom | base64`."),
+        ("operator_token", "x" * 31, "make one with `head -c 32 /dev/urandom | base64`."),
+        ("operator_token", f"rck_{'x' * 60}", "that don't begin with rck_"),
+        ("operator_token", f"{'x' * 20} {'x' * 20}", "it must be 32 to 512 letters"),
     ],
 )
 def test_a_value_that_cannot_be_is_told_in_one_sentence_with_the_remedy(name: str, text: str, remedy: str) -> None:
@@ -88,7 +92,7 @@ def test_a_value_that_cannot_be_is_told_in_one_sentence_with_the_remedy(name: st
     assert "\n" not in sentence
 
 
-@pytest.mark.parametrize("name", ["sealing_key", "redis_url", "database_url"])
+@pytest.mark.parametrize("name", ["sealing_key", "operator_token", "redis_url", "database_url"])
 def test_an_error_does_not_repeat_what_may_be_secret(name: str) -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings({variable_name(name): "canary-5f3a"})
@@ -99,6 +103,7 @@ def test_settings_do_not_show_their_secrets() -> None:
     settings = Settings(**OTHER_VALUES)
     assert "pw" not in f"{settings} {settings!r}"
     assert base64.b64encode(KEY).decode() not in repr(settings)
+    assert "canary" not in repr(settings)
 
 
 def test_off_sqlite_the_sealing_key_is_required() -> None:
@@ -127,9 +132,10 @@ def test_any_text_is_a_value_or_a_settings_error(name: str, text: str) -> None:
     assert isinstance(settings, Settings)
 
 
-def test_the_sealing_key_is_no_flag_since_ps_would_show_it() -> None:
-    assert "sealing_key" in describe_settings()
-    assert "sealing_key" not in serve_flags()
+@pytest.mark.parametrize("name", ["sealing_key", "operator_token"])
+def test_a_secret_is_no_flag_since_ps_would_show_it(name: str) -> None:
+    assert name in describe_settings()
+    assert name not in serve_flags()
     assert flag_name("data_dir") == "--data-dir"
 
 

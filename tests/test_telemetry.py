@@ -15,6 +15,7 @@ from service.telemetry import LOG_FIELDS, configure_logging, metrics_text, new_i
 SERVICE = Path(__file__).parent.parent / "service"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLWNhbmFyeQ"
 API_KEY = "rck_acme_0123456789ab_canarycanarycanarycanarycanarycanarycanar12"
+OPERATOR_TOKEN = "rco_canarycanarycanarycanarycanarycanarycanar12"
 SECRET = "D_9i2vHZwPQirMA7gglEp12XkQW_ztjUvVqLLELAADo"
 SEALING_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -43,7 +44,11 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-@pytest.mark.parametrize("secret", [JWT, API_KEY, SECRET, SEALING_KEY], ids=["token", "api key", "signing", "sealing"])
+@pytest.mark.parametrize(
+    "secret",
+    [JWT, API_KEY, OPERATOR_TOKEN, SECRET, SEALING_KEY],
+    ids=["token", "api key", "operator", "signing", "sealing"],
+)
 def test_no_secret_reaches_a_log_by_whatever_way(lines: Lines, log_format: str, secret: str) -> None:
     configure_logging("json" if log_format == "json" else "console")
     log = structlog.get_logger()

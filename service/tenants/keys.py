@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, OKPKey
 
+from service.private_files import read_or_make_private_file
 from service.protocol.errors import Invalid
 from service.protocol.identifiers import is_tenant
 from service.tenants.snapshot import ApiKey, VerificationKey
@@ -96,24 +97,21 @@ def parse_sealing_key(text: str) -> bytes:
 
 def load_or_make_sealing_key(path: str | Path) -> bytes:
     """The sealing key in the file (0600, base64), made on the first call. Safe when two processes start at once."""
-    path = Path(path)
-    if not path.exists():
-        # Written aside and linked: another process never reads half a key, and the first one to link wins.
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(base64.b64encode(os.urandom(SEALING_KEY_BYTES)) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    if path.stat().st_mode & 0o077:
-        raise SealingKeyError(f"others may read the sealing key {path}; run: chmod 600 {path}")
-    return parse_sealing_key(path.read_text("ascii", errors="replace"))
+    try:
+        text = read_or_make_private_file(
+            Path(path), lambda: base64.b64encode(os.urandom(SEALING_KEY_BYTES)).decode("ascii")
+        )
+    except PermissionError as error:
+        raise SealingKeyError(f"the sealing key {path} can't be used: {error.strerror}") from None
+    return parse_sealing_key(text)
+
+
+# The operator's token: rco_<secret>.
+
+
+def new_operator_token() -> str:
+    """A new token of 256 random bits, told from an API key by its beginning."""
+    return f"rco_{_random_text(_SECRET_CHARACTERS)}"
 
 
 # API keys: rck_<tenant>_<key id>_<secret>.
