@@ -123,6 +123,43 @@ class AuditRow(DefaultBase):
     after: Mapped[dict[str, Any] | None] = mapped_column(_Json)
 
 
+class UsageColumns:
+    """What was used in a span of time that begins at `starts_at_ms`. No foreign key: a deleted tenant's rows go in
+    slices, as there may be a million of them."""
+
+    tenant_id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    starts_at_ms: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    connection_seconds: Mapped[int] = mapped_column(BigInteger)
+    messages_websocket: Mapped[int] = mapped_column(BigInteger)
+    messages_http: Mapped[int] = mapped_column(BigInteger)
+    deliveries: Mapped[int] = mapped_column(BigInteger)
+    bytes_in: Mapped[int] = mapped_column(BigInteger)
+    bytes_out: Mapped[int] = mapped_column(BigInteger)
+    api_requests: Mapped[int] = mapped_column(BigInteger)
+    peak_rooms: Mapped[int] = mapped_column(BigInteger)
+    history_bytes: Mapped[int] = mapped_column(BigInteger)
+    refused: Mapped[dict[str, int]] = mapped_column(_Json)  # by code
+
+
+class UsageMinuteRow(UsageColumns, DefaultBase):
+    """One tenant's minute on one node. `samples`: connections in each second, once if they are all the same."""
+
+    __tablename__ = "usage_minutes"
+    __table_args__ = (Index("ix_usage_minutes_starts_at_ms", "starts_at_ms"),)
+
+    node: Mapped[str] = mapped_column(String(32), primary_key=True)
+    samples: Mapped[list[int]] = mapped_column(_Json)
+
+
+class UsageHourRow(UsageColumns, DefaultBase):
+    """One tenant's hour on all nodes, once its minutes are no longer kept."""
+
+    __tablename__ = "usage_hours"
+    __table_args__ = (Index("ix_usage_hours_starts_at_ms", "starts_at_ms"),)
+
+    peak_connections: Mapped[int] = mapped_column(BigInteger)
+
+
 class SystemRow(DefaultBase):
     """What belongs to the database as a whole: its id, the check of its sealing key."""
 

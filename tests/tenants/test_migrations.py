@@ -40,7 +40,7 @@ def test_the_migrations_make_the_tables_of_the_models(database_url: str) -> None
 
 
 def test_every_table_of_a_tenant_goes_with_it_or_outlives_it_on_purpose() -> None:
-    outliving = {"tenants", "system", "audit", "deletions", "usage"}
+    outliving = {"tenants", "system", "audit", "deletions", "usage_minutes", "usage_hours"}
     cascading = {
         table.name
         for table in metadata.tables.values()
@@ -50,7 +50,7 @@ def test_every_table_of_a_tenant_goes_with_it_or_outlives_it_on_purpose() -> Non
     assert set(metadata.tables) - outliving == cascading
 
 
-@pytest.mark.parametrize("revision", ["base", "0001", "0002"])
+@pytest.mark.parametrize("revision", ["base", "0001", "0002", "0003"])
 def test_migrations_go_down_and_up_again(database_url: str, revision: str) -> None:
     downgrade_database(database_url, revision)
     if revision == "base":
