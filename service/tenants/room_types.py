@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from service.protocol.errors import Conflict, Invalid
 from service.protocol.identifiers import RoomPattern
-from service.tenants.limits import ROOM_HISTORY_MESSAGES, ROOM_HISTORY_SECONDS, Limits
+from service.tenants.limits import Limits
 
 ROOM_TYPE_NAME_PATTERN = r"^[A-Za-z0-9_.:*-]{1,64}$(?!\n)"
 RoomTypeName = Annotated[str, Meta(pattern=ROOM_TYPE_NAME_PATTERN, description="A room type, as its tenant names it.")]
@@ -100,46 +100,6 @@ class RoomTypes:
         return admitted
 
 
-class RoomRules(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """What holds in a room: its type under its tenant's limits. One object for all rooms of a type and a snapshot.
-
-    history_messages: 0: the room keeps nothing, and its messages have no offsets.
-    max_members, max_message_bytes: the lower of the type's and the tenant's. None is no limit, as in `Limits`.
-    """
-
-    type_name: str
-    history_messages: int
-    history_seconds: int
-    presence: bool
-    presence_grace_seconds: float
-    slow_consumer: SlowConsumer
-    max_members: int | None
-    messages_per_second: int | None
-    max_message_bytes: int | None
-
-    @property
-    def keeps_history(self) -> bool:
-        """Whether the room's messages have offsets and are kept."""
-        return self.history_messages > 0
-
-
-def make_rules(type_name: str, room_type: RoomType, limits: Limits) -> RoomRules:
-    """The rules of a type under the limits of its tenant; a history above the tenant's maximum is cut to it."""
-    messages = _lower(_or(room_type.history_messages, ROOM_HISTORY_MESSAGES), limits.max_history_messages)
-    seconds = _lower(_or(room_type.history_seconds, ROOM_HISTORY_SECONDS), limits.max_history_seconds)
-    return RoomRules(
-        type_name=type_name,
-        history_messages=messages if seconds else 0,
-        history_seconds=seconds,
-        presence=room_type.presence,
-        presence_grace_seconds=room_type.presence_grace_seconds,
-        slow_consumer=room_type.slow_consumer,
-        max_members=_lowest(room_type.max_members, limits.max_members_per_room),
-        messages_per_second=room_type.messages_per_second,
-        max_message_bytes=_lowest(room_type.max_message_bytes, limits.max_message_bytes),
-    )
-
-
 def _with_pattern(name: str, room_type: RoomType) -> RoomType:
     if room_type.pattern:
         return room_type
@@ -149,15 +109,3 @@ def _with_pattern(name: str, room_type: RoomType) -> RoomType:
 def _check_history(field: str, wanted: int | None, allowed: int | None) -> None:
     if wanted is not None and allowed is not None and wanted > allowed:
         raise Invalid(f"{field} is above the tenant's max_{field}: {allowed}", f"$.{field}")
-
-
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value
-
-
-def _lower(wanted: int, allowed: int | None) -> int:
-    return wanted if allowed is None else min(wanted, allowed)
-
-
-def _lowest(one: int | None, other: int | None) -> int | None:
-    return other if one is None else _lower(one, other)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from service.protocol.errors import Conflict, Invalid
 from service.tenants.limits import Limits
-from service.tenants.room_types import DEFAULT, RoomType, RoomTypes, make_rules
+from service.tenants.room_types import DEFAULT, RoomType, RoomTypes
 
 NO_LIMITS = Limits(max_history_messages=None, max_history_seconds=None)
 
@@ -145,27 +145,3 @@ def test_a_type_survives_storage_and_its_defaults_are_not_stored() -> None:
     mine = RoomType(pattern="chat:*", history_messages=0, presence_grace_seconds=0.5, slow_consumer="drop_oldest")
     assert msgspec.json.decode(msgspec.json.encode(mine), type=RoomType) == mine
     assert msgspec.json.encode(RoomType(pattern="chat")) == b'{"pattern":"chat"}'
-
-
-def test_the_rules_of_the_default_are_the_documented_ones() -> None:
-    rules = make_rules("default", DEFAULT, Limits())
-    assert (rules.history_messages, rules.history_seconds, rules.keeps_history) == (100, 300, True)
-    assert (rules.max_members, rules.messages_per_second, rules.max_message_bytes) == (10_000, None, 65_536)
-    assert (rules.type_name, rules.slow_consumer, rules.presence) == ("default", "disconnect", True)
-
-
-def test_the_lower_of_a_types_and_the_tenants_limit_holds() -> None:
-    limits = Limits(max_members_per_room=5, max_message_bytes=None, max_history_messages=7, max_history_seconds=8)
-    mine = RoomType(max_members=9, max_message_bytes=10, history_messages=20, history_seconds=20)
-    rules = make_rules("chat", mine, limits)
-    assert (rules.max_members, rules.max_message_bytes) == (5, 10)
-    assert (rules.history_messages, rules.history_seconds) == (7, 8)
-    assert make_rules("chat", RoomType(max_members=3), limits).max_members == 3
-    assert make_rules("chat", DEFAULT, NO_LIMITS).history_messages == 100
-
-
-@pytest.mark.parametrize("mine", [RoomType(history_messages=0), RoomType(history_seconds=0)])
-def test_a_history_of_no_messages_or_no_seconds_keeps_nothing(mine: RoomType) -> None:
-    rules = make_rules("chat", mine, Limits())
-    assert not rules.keeps_history
-    assert rules.history_messages == 0
