@@ -64,7 +64,7 @@ async def signal(session: Session, command: Signal, _answer: Answer) -> Signalle
     manager = session.manager
     data = bytes(command.data)
     manager.check_size(data, command.room)
-    manager.budgets.take_publish(member.room.members_everywhere, command.room)
+    manager.budgets.take_publish(member.room.members_everywhere, command.room, session.user)
     body = OutgoingMessage(data, _name(command.name), session.sender).body()
     await manager.broker.signal_room(member.room.address, body, Origin(session.id, 0, command.echo))
     return Signalled(room=command.room)

@@ -62,6 +62,11 @@ class OutgoingMessage(NamedTuple):
     name: str | None = None
     sender: Sender | None = None
 
+    @property
+    def user(self) -> str | None:
+        """Who is held to a user's part of the tenant's rates; None: the tenant's server, which is not."""
+        return None if self.sender is None else self.sender.user
+
     def body(self) -> bytes:
         """The inside of a JSON object, as it travels between the nodes and is kept."""
         sender = b'"from":' + _encode(self.sender)

@@ -201,41 +201,41 @@ class TokenBucket:
     """A rate with a burst; None as rate is no limit. Pure: the caller passes `now` (monotonic seconds).
 
     A cost above the burst is granted when the bucket is full, and leaves a debt: a publish into a room larger than a
-    tenant's burst of deliveries is slowed, not impossible.
+    tenant's burst of deliveries is slowed, not impossible. tokens: what was left when it was last looked at.
     """
 
-    __slots__ = ("_burst", "_filled_at", "_rate", "_tokens")
+    __slots__ = ("_burst", "_filled_at", "rate_per_second", "tokens")
 
     def __init__(self, rate_per_second: float | None, burst: float, now: float) -> None:
-        self._rate = rate_per_second
+        self.rate_per_second = rate_per_second
         self._burst = burst
-        self._tokens = burst
+        self.tokens = burst
         self._filled_at = now
 
     def take(self, cost: float, now: float) -> int:
         """Take `cost` and return 0, or take nothing and return the milliseconds (at least 1) until it is there."""
-        rate = self._rate
+        rate = self.rate_per_second
         if rate is None:
             return 0
-        tokens = self._tokens + (now - self._filled_at) * rate
+        tokens = self.tokens + (now - self._filled_at) * rate
         burst = self._burst
         if tokens > burst:
             tokens = burst
         self._filled_at = now
         needed = cost if cost < burst else burst
         if tokens >= needed:
-            self._tokens = tokens - cost
+            self.tokens = tokens - cost
             return 0
-        self._tokens = tokens
+        self.tokens = tokens
         return max(1, math.ceil((needed - tokens) / rate * 1000))
 
     def debit(self, cost: float) -> None:
         """Take `cost` whether or not it is there: what has happened already, told afterwards. May leave a debt."""
-        if self._rate is not None:
-            self._tokens -= cost
+        if self.rate_per_second is not None:
+            self.tokens -= cost
 
     def reconfigure(self, rate_per_second: float | None, burst: float) -> None:
         """New limits from now on; what is left is kept, up to the new burst, and so is a debt."""
-        self._rate = rate_per_second
+        self.rate_per_second = rate_per_second
         self._burst = burst
-        self._tokens = min(self._tokens, burst)
+        self.tokens = min(self.tokens, burst)
