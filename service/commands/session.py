@@ -19,6 +19,7 @@ from service.rooms.fanout import Subscriber
 from service.telemetry import count_refusal, counters, new_incident
 from service.tenants.claims import Grant
 from service.tenants.limits import Limits, TokenBucket
+from service.tenants.tokens import is_revoked
 
 log = structlog.get_logger()
 
@@ -80,6 +81,11 @@ class Session(Connection):
         self._bad_since = 0.0
         self._clockwork = clockwork
         self._alarm: Alarm | None = None
+
+    @property
+    def kid(self) -> str:
+        """The signing key of the token in force."""
+        return self.grant.kid
 
     @property
     def sender(self) -> Sender:
@@ -150,6 +156,11 @@ class Session(Connection):
 
     def take_grant(self, grant: Grant) -> None:
         """A token is in force: `expiring` 60 s before its end, at once if less is left, then 4401."""
+        key_use = self.manager.key_use
+        key_use.note_signing_key(grant.kid, time.time_ns() // 1_000_000)
+        if grant.kid != self.grant.kid and self.id in self.manager.connections:
+            key_use.disconnected(self.grant.kid)
+            key_use.connected(grant.kid)
         self.grant = grant
         self._stop_alarm()
         left_seconds = self.seconds_left()
@@ -184,13 +195,16 @@ class Session(Connection):
     # The tenant's settings
 
     def tenant_changed(self) -> None:
-        """New limits are in force; a revoked signing key ends its sockets, the tenant's end all of them."""
+        """New limits are in force; a revoked key, user or token ends its sockets, the tenant's end all of them."""
         tenant = self.manager.tenant
         if not tenant.active:
             self.close(CloseCode.FORBIDDEN, "the tenant is suspended or deleted")
             return
         if self.grant.kid not in tenant.signing_keys:
             self.close(CloseCode.UNAUTHENTICATED, "the token's signing key is revoked")
+            return
+        if is_revoked(tenant, self.grant, time.time_ns() // 1_000_000):
+            self.close(CloseCode.UNAUTHENTICATED, "the token is revoked")
             return
         rate = tenant.limits.commands_per_second
         self.bucket.reconfigure(rate, command_burst(rate))

