@@ -55,7 +55,7 @@ class ConnectionManager:
 
         Raises RateLimited (connects_per_second), TooMany (max_connections, max_connections_per_user), Unavailable.
         """
-        self.budgets.take_connect()
+        self.budgets.take_connect(entry.user)
         limits = self.tenant.limits
         most, most_of_user = limits.max_connections, limits.max_connections_per_user
         await self.broker.connect(self.tenant.id, entry, most, most_of_user)
@@ -195,7 +195,7 @@ class ConnectionManager:
         self.check_size(message.data, room_id)
         room = self.rooms.by_name.get(room_id)
         known_members = 0 if room is None else room.members_everywhere
-        self.budgets.take_publish(known_members, room_id)
+        self.budgets.take_publish(known_members, room_id, message.user)
         address = self.broker.address(self.tenant.id, room_id) if room is None else room.address
 
         def stored(result: Publication | RoomcastError) -> None:
@@ -231,7 +231,7 @@ class ConnectionManager:
     async def broadcast_to_user(self, message: OutgoingMessage, user_id: str) -> None:
         """Send to all connections of a user, on all nodes, at most once. Raises RateLimited, TooLarge, Unavailable."""
         self.check_size(message.data, None)
-        self.budgets.take_publish(1, None)
+        self.budgets.take_publish(1, None, message.user)
         await self.broker.broadcast_to_user(self.tenant.id, user_id, message.body())
 
     def send_personal_message(self, message: OutgoingMessage, connection_id: str) -> bool:
