@@ -239,8 +239,8 @@ class Broker(ClusterControl, Protocol):
     def left(self, address: RoomAddress, connection: str) -> None:
         """As `leave`, sent and not waited for: its socket is gone."""
 
-    def claim_room(self, address: RoomAddress, max_rooms: int | None) -> Awaitable[None]:
-        """This node has members in the room: counts it as occupied; raises TooMany at the tenant's limit.
+    def claim_room(self, address: RoomAddress, max_rooms: int | None) -> Awaitable[int]:
+        """This node has members in the room: counts it as occupied, and gives how many are; TooMany at the limit.
 
         Claim before the first join and release after the last leave: a dead node's members are found by its claims.
         """

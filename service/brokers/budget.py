@@ -5,12 +5,15 @@ from itertools import islice
 from typing import Any, Final
 
 from service.brokers import scripts
+from service.brokers.control import TenantSize
 from service.brokers.keys import TenantKeys
 from service.brokers.link import Link
 from service.brokers.resp import pack
 
 MEASURED_ROOMS: Final = 2_000  # a second; 3 µs of Redis each. The others wait for their turn
 MAX_ROUNDS: Final = 20  # a second and tenant: of looking, cutting, looking again
+NO_BUDGET: Final = 2**53  # all that a double counts exactly
+OLDEST_LOOKED_AT: Final = 20  # when a tenant is measured, and as many again while all of them have run out
 
 
 class HistoryBudget:
@@ -26,8 +29,23 @@ class HistoryBudget:
 
     def note_published(self, tenant_id: str, room: str, max_history_bytes: int | None) -> None:
         """See `Broker.note_published`."""
-        if max_history_bytes is not None:
-            self._noted[tenant_id, room] = max_history_bytes
+        self._noted[tenant_id, room] = NO_BUDGET if max_history_bytes is None else max_history_bytes
+
+    async def measure(self, tenant_id: str) -> TenantSize:
+        """See `Broker.measure_tenant`."""
+        keys = TenantKeys(tenant_id)
+        oldest = pack("ZRANGE", keys.key(b"t"), 0, OLDEST_LOOKED_AT - 1)
+        for _ in range(MAX_ROUNDS):
+            rooms, total, found = await self._link.ask_all(
+                [pack("ZCARD", keys.key(b"o")), pack("HGET", keys.key(b"b"), "/"), oldest]
+            )
+            sizes = await self._measure(tenant_id, [room.decode() for room in found])
+            gone = {room: 0 for room, size in sizes.items() if not size}
+            if gone:  # else nothing is written: of a tenant that was deleted nothing may come back
+                total, _, _ = await self._account(tenant_id, NO_BUDGET, gone)
+            if not gone or len(gone) < len(sizes):
+                break
+        return TenantSize(rooms, int(total or 0))
 
     async def enforce(self) -> None:
         """Look at what was noted since the last time."""

@@ -1,7 +1,14 @@
 """The port's part for running a cluster: keys in use, what is left of a deleted tenant, how many nodes there are."""
 
 from collections.abc import Awaitable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+
+class TenantSize(NamedTuple):
+    """What a tenant has in Redis: occupied rooms, and bytes of all its rooms' histories."""
+
+    rooms: int
+    history_bytes: int
 
 
 class ClusterControl(Protocol):
@@ -25,6 +32,11 @@ class ClusterControl(Protocol):
         0 begins a pass, and comes back when it is through; a pass that removed nothing proves that nothing is left.
         What nodes enter meanwhile may be missed: begin when all of them know that the tenant is gone. A slice takes
         about 1 ms of Redis, whatever it holds. Raises Unavailable: ask again with the same cursor.
+        """
+
+    def measure_tenant(self, tenant_id: str) -> Awaitable[TenantSize]:
+        """How much there is now. Histories are measured within a second or so of a publish; one that ran out by itself
+        may still be counted while many rooms were published to before it. Raises Unavailable.
         """
 
     def node_count(self) -> int:

@@ -34,7 +34,7 @@ class RoomMembership:
         keys: RoomKeys = address.keys
         return scripts.LEAVE.pack([keys.key(b"n"), keys.key(b"u")], connection, self._link.node)
 
-    def claim_room(self, address: RoomAddress, max_rooms: int | None) -> Awaitable[None]:
+    def claim_room(self, address: RoomAddress, max_rooms: int | None) -> Awaitable[int]:
         """See `Broker.claim_room`."""
         self._link.note_tenant(address.tenant_id)
         packed = pack_claim(scripts.CLAIM_ROOM, self._link, address.tenant_id, address.room, max_rooms)
@@ -52,9 +52,10 @@ def _joined(room: str, reply: Any) -> RoomHead:
     return RoomHead(envelope.position(reply), reply[2], reply[3])
 
 
-def _claimed(room: str, reply: int) -> None:
+def _claimed(room: str, reply: int) -> int:
     if reply == 0:
         raise TooMany("max_rooms", "tenant", room=room)
+    return reply
 
 
 def _nothing(_reply: object) -> None:

@@ -10,6 +10,7 @@ from service import telemetry
 from service.brokers.broker import Listener, RoomAddress, RoomReceiver
 from service.brokers.budget import HistoryBudget
 from service.brokers.cluster import Cluster, KeyUse
+from service.brokers.control import TenantSize
 from service.brokers.lease import Lease
 from service.brokers.link import Link, RedisRestart, Unsuitable, jittered
 from service.brokers.listener import Channels
@@ -98,6 +99,10 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry, Cluster):
     def note_published(self, tenant_id: str, room: str, max_history_bytes: int | None) -> None:
         """See `Broker.note_published`."""
         self._budget.note_published(tenant_id, room, max_history_bytes)
+
+    def measure_tenant(self, tenant_id: str) -> Awaitable[TenantSize]:
+        """See `Broker.measure_tenant`."""
+        return self._budget.measure(tenant_id)
 
     # Life
 

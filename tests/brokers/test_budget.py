@@ -1,8 +1,10 @@
 import asyncio
+from functools import partial
 
 import pytest
 
 from service.brokers.broker import Retention, RoomAddress
+from service.brokers.resp import pack
 from tests.brokers.conftest import Node, eventually
 
 pytestmark = pytest.mark.anyio
@@ -67,11 +69,40 @@ async def test_histories_that_ran_out_leave_the_account_and_nothing_is_cut(a: No
     assert await cut_offset(a, "gone") == 0
 
 
-async def test_without_a_budget_nothing_is_looked_at(a: Node) -> None:
+async def test_without_a_budget_nothing_is_cut_and_the_account_is_kept(a: Node) -> None:
     await fill(a, "room", 100)
     a.note_published("T1", "room", None)
     await a._budget.enforce()
     assert len((await a.history(a.address("T1", "room"), limit=1_000)).messages) == 100
+    assert 100_000 < (await a.measure_tenant("T1")).history_bytes < 200_000
+
+
+async def test_a_tenants_size_is_its_occupied_rooms_and_the_histories_that_have_not_run_out(a: Node) -> None:
+    assert await a.measure_tenant("T1") == (0, 0)
+    brief = [a.address("T1", f"brief-{n}") for n in range(45)]  # more than are looked at in two rounds
+    for address in brief:
+        await a.publishing(address, b"x" * 1_000, keep=Retention(1_000, 1))
+        a.note_published("T1", address.room, None)
+    await a._budget.enforce()
+    assert (await a.measure_tenant("T1")).history_bytes > 45_000
+    await fill(a, "kept", 10)
+    a.note_published("T1", "kept", None)
+    await a._budget.enforce()
+    assert await a.claim_room(brief[0], None) == 1
+    assert await a.claim_room(brief[1], None) == 2
+    assert await a.claim_room(brief[1], None) == 2
+    for address in brief:
+        await eventually(partial(has_run_out, a, address))
+    rooms, history_bytes = await a.measure_tenant("T1")
+    assert rooms == 2
+    assert 10_000 < history_bytes < 20_000
+    assert (await a.measure_tenant("T2")) == (0, 0)
+
+
+async def test_measuring_a_tenant_of_which_nothing_is_there_leaves_nothing_there(a: Node) -> None:
+    before = await a._link.ask_all([pack("DBSIZE")])
+    await a.measure_tenant("T-never-seen")
+    assert await a._link.ask_all([pack("DBSIZE")]) == before
 
 
 async def test_the_listener_enforces_budgets_by_itself_and_for_each_tenant_alone(a: Node) -> None:

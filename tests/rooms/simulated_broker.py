@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from service.brokers.broker import Broker, ConnectionEntry, History, RoomAddress, RoomHead, RoomReceiver
+from service.brokers.control import TenantSize
 from service.protocol.errors import Unavailable
 from service.protocol.events import Gap, Joined
 from service.protocol.identifiers import Position
@@ -34,6 +35,7 @@ class SimulatedBroker:
         self.key_use: dict[tuple[str, str], int] = {}
         self.purges: list[tuple[int, int]] = []
         self.nodes = 1
+        self.size = TenantSize(0, 0)
 
     def as_broker(self) -> Broker:
         """For what takes a whole one."""
@@ -56,9 +58,10 @@ class SimulatedBroker:
     def address(self, tenant_id: str, room: str) -> RoomAddress:
         return RoomAddress(tenant_id, room, 0, None)
 
-    async def claim_room(self, address: RoomAddress, max_rooms: int | None) -> None:
+    async def claim_room(self, address: RoomAddress, max_rooms: int | None) -> int:
         await self._ask("claim_room")
         self.claims.add(address.room)
+        return len(self.claims)
 
     async def release_room(self, address: RoomAddress) -> None:
         self.claims.discard(address.room)
@@ -102,6 +105,10 @@ class SimulatedBroker:
     async def purge_tenant(self, tenant_id: str, cursor: int = 0) -> tuple[int, int]:
         await self._ask("purge_tenant")
         return self.purges.pop(0) if self.purges else (0, 0)
+
+    async def measure_tenant(self, tenant_id: str) -> TenantSize:
+        await self._ask("measure_tenant")
+        return self.size
 
     def node_count(self) -> int:
         return self.nodes
