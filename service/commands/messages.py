@@ -61,12 +61,8 @@ async def signal(session: Session, command: Signal, _answer: Answer) -> Signalle
     member = session.rooms.get(command.room)
     if member is None:
         raise NotJoined(command.room)
-    manager = session.manager
-    data = bytes(command.data)
-    manager.check_size(data, command.room)
-    manager.budgets.take_publish(member.room.members_everywhere, command.room, session.user)
-    body = OutgoingMessage(data, _name(command.name), session.sender).body()
-    await manager.broker.signal_room(member.room.address, body, Origin(session.id, 0, command.echo))
+    message = OutgoingMessage(bytes(command.data), _name(command.name), session.sender)
+    await session.manager.signal(member, message, Origin(session.id, 0, command.echo))
     return Signalled(room=command.room)
 
 

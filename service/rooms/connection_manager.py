@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
-from service.brokers.broker import Broker, ConnectionEntry, Origin, Publication, PublicationDone, Retention, RoomHead
-from service.protocol.errors import Forbidden, RoomcastError, TooLarge, TooMany
+from service.brokers.broker import Broker, ConnectionEntry, Origin, Publication, PublicationDone, RoomHead
+from service.protocol.errors import Forbidden, RoomcastError, TooMany
 from service.protocol.events import Gap, HistoryEvent, Joined, Occupancy
 from service.protocol.identifiers import Position
 from service.rooms import recovery
+from service.rooms.admission import admit, check_size
 from service.rooms.budgets import Budgets
 from service.rooms.connection import Connection
 from service.rooms.fanout import OutgoingMessage
@@ -16,6 +17,7 @@ from service.rooms.key_use import KeyUse
 from service.rooms.local_rooms import LocalRooms, NodeServices
 from service.rooms.membership import Membership
 from service.rooms.room import Room
+from service.rooms.rules import Rulebook
 from service.tenants.snapshot import TenantSnapshot
 
 
@@ -27,20 +29,17 @@ class ConnectionManager:
         self.node = node
         self.connections: dict[str, Connection] = {}
         self.users: dict[str, set[Connection]] = {}
-        self.rooms = LocalRooms(tenant.id, services, self.connections)
+        self.tenant = tenant
+        self.rooms = LocalRooms(tenant.id, services, self.connections, Rulebook(tenant))
         self.budgets = Budgets(tenant.limits)
         self.key_use = KeyUse(tenant.id, services.broker)
         self.used_at = 0.0  # by the node, monotonic
-        self._take_snapshot(tenant)
-
-    def _take_snapshot(self, tenant: TenantSnapshot) -> None:
-        self.tenant = tenant
-        self._retention = Retention(tenant.limits.history_messages, tenant.limits.history_seconds)
-        self.rooms.keeps_history = self._retention.messages > 0
 
     def update(self, tenant: TenantSnapshot) -> None:
         """The tenant's limits, keys or state changed; its connections are yet to be told."""
-        self._take_snapshot(tenant)
+        self.tenant = tenant
+        if not self.rooms.rulebook.fits(tenant):
+            self.rooms.change_rules(Rulebook(tenant))
         self.budgets.reconfigure(tenant.limits)
 
     @property
@@ -128,7 +127,7 @@ class ConnectionManager:
         try:
             room = await self.rooms.open(room_id, limits.max_rooms)
             try:
-                head = await self.broker.join(room.address, connection.id, connection.user, limits.max_members_per_room)
+                head = await self.broker.join(room.address, connection.id, connection.user, room.rules.max_members)
             except BaseException:
                 self.rooms.close(room)
                 raise
@@ -149,7 +148,7 @@ class ConnectionManager:
             if member.connection.id in self.connections:
                 raise Forbidden("this join was overtaken: its right was taken", room.name)
             return
-        position = f"{room.epoch}:{member.joined_offset}" if room.is_stored else None
+        position = f"{room.epoch}:{member.joined_offset}" if room.rules.keeps_history else None
         recovered = None if since is None else gap is None
         joined(Joined(room=room.name, position=position, recovered=recovered, occupancy=occupancy), gap)
         if since is not None and page is not None:
@@ -192,10 +191,11 @@ class ConnectionManager:
         self, room_id: str, message: OutgoingMessage, origin: Origin, done: PublicationDone, key: str | None = None
     ) -> None:
         """Store and announce a message; `done` is called once, later. Raises RateLimited, TooLarge at once."""
-        self.check_size(message.data, room_id)
         room = self.rooms.by_name.get(room_id)
-        known_members = 0 if room is None else room.members_everywhere
-        self.budgets.take_publish(known_members, room_id, message.user)
+        rules, known_members = (
+            (self.rooms.rulebook.find(room_id), 0) if room is None else (room.rules, room.members_everywhere)
+        )
+        rate = admit(message, room_id, known_members, rules, self.rooms.rates, self.budgets)
         address = self.broker.address(self.tenant.id, room_id) if room is None else room.address
 
         def stored(result: Publication | RoomcastError) -> None:
@@ -205,11 +205,13 @@ class ConnectionManager:
                 self.budgets.charge_deliveries(result.members - known_members)
                 if result.stored and not result.duplicate:
                     self.broker.note_published(self.tenant.id, room_id, self.tenant.limits.max_history_bytes)
+            if rate is not None and (room is None or isinstance(result, RoomcastError) or result.duplicate):
+                rate.ends()
             done(result)
 
         scope = message.sender.user if message.sender is not None else ""
         idempotency_key = None if key is None else (scope, key)
-        self.broker.broadcast_to_room(address, message.body(), origin, self._retention, stored, idempotency_key)
+        self.broker.broadcast_to_room(address, message.body(), origin, rules.retention, stored, idempotency_key)
 
     async def broadcast_to_room(
         self, message: OutgoingMessage, room_id: str, exclude: tuple[str, ...] = (), *, key: str | None = None
@@ -228,9 +230,20 @@ class ConnectionManager:
         self.publish(room_id, message, Origin(exclude=exclude), done, key)
         return await answer
 
+    async def signal(self, member: Membership, message: OutgoingMessage, origin: Origin) -> None:
+        """Send what is never kept through a member's room. Raises RateLimited, TooLarge, Unavailable."""
+        room = member.room
+        rate = admit(message, room.name, room.members_everywhere, room.rules, self.rooms.rates, self.budgets)
+        try:
+            await self.broker.signal_room(room.address, message.body(), origin)
+        except RoomcastError:
+            if rate is not None:
+                rate.ends()
+            raise
+
     async def broadcast_to_user(self, message: OutgoingMessage, user_id: str) -> None:
         """Send to all connections of a user, on all nodes, at most once. Raises RateLimited, TooLarge, Unavailable."""
-        self.check_size(message.data, None)
+        check_size(message.data, self.tenant.limits.max_message_bytes)
         self.budgets.take_publish(1, None, message.user)
         await self.broker.broadcast_to_user(self.tenant.id, user_id, message.body())
 
@@ -246,13 +259,8 @@ class ConnectionManager:
         """One page of a room's kept messages. Raises Unavailable."""
         local = self.rooms.by_name.get(room)
         address = self.broker.address(self.tenant.id, room) if local is None else local.address
-        return await read_page(self.broker, address, since, before, limit, keeps_history=self.rooms.keeps_history)
-
-    def check_size(self, data: bytes, room: str | None) -> None:
-        """Raises TooLarge for data over the tenant's max_message_bytes."""
-        most = self.tenant.limits.max_message_bytes
-        if most is not None and len(data) > most:
-            raise TooLarge("max_message_bytes", most, path="$.data", room=room)
+        keeps_history = self.rooms.rules(room).keeps_history
+        return await read_page(self.broker, address, since, before, limit, keeps_history=keeps_history)
 
     # Counts of this node; the cluster's are the broker's
 

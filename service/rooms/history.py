@@ -30,6 +30,9 @@ async def read_page(
     elif is_over:
         # Nothing of that epoch is left: the page begins with the oldest message that is kept.
         page = await _read(broker, address, Position(page.head.epoch, 0), last, limit)
+    if not keeps_history:
+        # What an earlier rule kept is there until the next message: it is nobody's any more.
+        page = page._replace(messages=(), more=False)
     is_complete = not is_over and (first is None or (keeps_history and page.first <= first.offset + 1))
     if first is not None and first.offset == page.head.offset and not is_over:
         is_complete = True

@@ -12,11 +12,15 @@ from service.rooms.connection import Connection
 from service.rooms.fanout import DeliveryQueue, Fanout
 from service.rooms.membership import Membership
 from service.rooms.room import Room
+from service.rooms.room_rates import RoomRates
+from service.rooms.rules import RoomRules, Rulebook
 
 # A room without members stays subscribed for so long: page reloads and reconnects need no new subscription.
 LINGER_SECONDS = 5.0
 # Rooms let go in one tick, so that many that everybody left at once don't hold the loop: 100,000 take half a minute.
 ROOMS_LET_GO = 1_000
+# New rules are given to a tenant's rooms for so long at once; a room costs 1 us.
+SLICE_SECONDS = 0.002
 # What Redis told a client must come around within this, or is read from history (ARCHITECTURE.md, decision 10).
 EXPECTATION_SECONDS = 1.5
 
@@ -40,14 +44,19 @@ class LocalRooms:
     connections: of the tenant on this node, by id (the `ConnectionManager`'s).
     """
 
-    def __init__(self, tenant_id: str, services: NodeServices, connections: dict[str, Connection]) -> None:
+    def __init__(
+        self, tenant_id: str, services: NodeServices, connections: dict[str, Connection], rulebook: Rulebook
+    ) -> None:
         self._tenant_id = tenant_id
         self._services = services
         self._connections = connections
         self.by_name: dict[str, Room] = {}
         self.fanout = services.fanout
         self.deliveries = DeliveryQueue()
-        self.keeps_history = True
+        self.rulebook = rulebook
+        self.rates = RoomRates()
+        # Rooms that have not got the rulebook's rules yet.
+        self._unruled: list[Room] = []
         self._lingering: dict[Room, float] = {}
         self._expecting: dict[Room, float] = {}
 
@@ -59,7 +68,8 @@ class LocalRooms:
         room = self.by_name.get(name)
         if room is None:
             address = self._services.broker.address(self._tenant_id, name)
-            room = self.by_name[name] = Room(name, address, self, self.keeps_history)
+            room = self.by_name[name] = Room(name, address, self, self.rulebook.find(name))
+            self._give_rules(room)
         room.claims += 1
         self._lingering.pop(room, None)
         try:
@@ -99,6 +109,36 @@ class LocalRooms:
                 release.add_done_callback(_forget_refusal)
             self._lingering[room] = time.monotonic() + LINGER_SECONDS
 
+    def rules(self, name: str) -> RoomRules:
+        """What holds in a room, whether or not it is open here."""
+        room = self.by_name.get(name)
+        return self.rulebook.find(name) if room is None else room.rules
+
+    def change_rules(self, rulebook: Rulebook) -> None:
+        """Other rules hold: in rooms that open at once, in open ones within a few loop turns."""
+        self.rulebook = rulebook
+        is_under_way = bool(self._unruled)
+        self._unruled = list(self.by_name.values())
+        if not is_under_way:
+            self._rule_some()
+
+    def _rule_some(self) -> None:
+        until = time.perf_counter() + SLICE_SECONDS
+        while self._unruled:
+            self._give_rules(self._unruled.pop())
+            if time.perf_counter() > until and self._unruled:
+                asyncio.get_running_loop().call_soon(self._rule_some)
+                return
+
+    def _give_rules(self, room: Room) -> None:
+        """The room's order and offsets go on, also where it begins or ends to keep its messages."""
+        rules = self.rulebook.find(room.name)
+        if rules.keeps_history is not room.rules.keeps_history:
+            room.is_stored = rules.keeps_history
+        room.rules = rules
+        rate = rules.messages_per_second
+        room.rate = None if rate is None else self.rates.of(room.name, rate)
+
     def redis_lost(self) -> None:
         """The next lease knows of no claim but those of the members it is told of: who joins claims again."""
         for room in self.by_name.values():
@@ -131,7 +171,7 @@ class LocalRooms:
 
     def needs_repair(self, room: Room) -> None:
         """Read what the room missed."""
-        self._services.repair(room, self.keeps_history)
+        self._services.repair(room, room.rules.keeps_history)
 
     def expects(self, room: Room) -> None:
         """Watch that the expected offset comes around."""
@@ -144,8 +184,8 @@ class LocalRooms:
             origin = message.origin
             for connection_id in (origin.connection, *origin.exclude):
                 connection = self._connections.get(connection_id)
-                member = None if connection is None else connection.rooms.get(room.name)
-                if member is not None and room.is_live(member) and member not in members:
+                member = None if connection is None else room.live.get(connection.subscriber)
+                if member is not None and member not in members:
                     members.append(member)
         return members
 

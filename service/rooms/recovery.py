@@ -39,7 +39,7 @@ async def begin(broker: Broker, member: Membership, since: Position) -> Recovery
     Raises Unavailable.
     """
     room = member.room
-    if not room.is_stored:
+    if not room.rules.keeps_history:
         return Recovery(_gap(member, since, "unstored"), None)
     if since.epoch != room.epoch or since.offset > member.joined_offset:
         return Recovery(_gap(member, since, "epoch"), None)
@@ -59,7 +59,7 @@ def _gap(member: Membership, since: Position, reason: GapReason) -> Gap:
     room = member.room
     # What came while the history was read passed this member by: it is behind the gap, too.
     member.joined_offset = member.offset = max(member.joined_offset, room.offset)
-    to = f"{room.epoch}:{member.joined_offset}" if room.is_stored else None
+    to = f"{room.epoch}:{member.joined_offset}" if room.rules.keeps_history else None
     return Gap(room=room.name, from_=str(since), to=to, reason=reason)
 
 

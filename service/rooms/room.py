@@ -15,6 +15,8 @@ from service.protocol.identifiers import Position
 from service.rooms.attendant import Attendant
 from service.rooms.fanout import Delivery, Item, Ready, Subscriber, Taker, message_payload
 from service.rooms.membership import Membership
+from service.rooms.room_rates import RoomRate
+from service.rooms.rules import RoomRules
 from service.telemetry import counters
 
 # The shape of a delivery to which nothing is added.
@@ -31,19 +33,23 @@ class Room:
     claims: joined and joining connections of this node; without any the room lingers, then goes.
     members_everywhere: connections in the room on all nodes, as Redis last said.
     expected_epoch, expected_offset: Redis has told a node's client of this place, so it must come around (0: of none).
+    rules: what holds now. is_stored: whether the last message was kept; nodes learn of other rules one after another.
     """
 
     __slots__ = (
         "_attendant", "_has_missed", "_shape", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs",
         "epoch", "expected_epoch", "expected_offset", "is_claimed", "is_open", "is_repairing", "is_stored",
         "is_subscribed", "live", "members_everywhere", "name", "offset", "opening", "prefix",
+        "rate", "rules",
     )  # fmt: skip
 
-    def __init__(self, name: str, address: RoomAddress, attendant: Attendant, is_stored: bool) -> None:
+    def __init__(self, name: str, address: RoomAddress, attendant: Attendant, rules: RoomRules) -> None:
         self.name = name
         self.address = address
         self.prefix = b'{"type":"message","room":"%b",' % name.encode()
         self._attendant = attendant
+        self.rules = rules
+        self.rate: RoomRate | None = None  # none: the rules set none
         # Who is here: `live` members simply get every delivery, those `aside` take what applies.
         self.live: dict[Subscriber, Membership] = {}
         self.aside: dict[Membership, None] | None = None
@@ -56,7 +62,7 @@ class Room:
         self.epoch: str | None = None
         self.offset = 0
         self.ended_epochs: tuple[str, ...] = ()
-        self.is_stored = is_stored
+        self.is_stored = rules.keeps_history
         self.arrived: list[Envelope] = []
         self.deliveries: list[Delivery] = []
         self.expected_epoch = ""
@@ -80,12 +86,10 @@ class Room:
     def receive_signal(self, origin: Origin, body: bytes) -> None:
         """A signal came around: everybody here gets it, its sender only with `echo`."""
         ready = Ready(b'{"type":"signal","room":"%b",%b}' % (self.name.encode(), body))
-        subscribers = [
-            subscriber
-            for subscriber, member in self.live.items()
-            if origin.echo or member.connection.id != origin.connection
-        ]
-        self._queue(Delivery([Item(ready, None)], subscribers, [], NO_SHAPE))
+        hearers = [ear for ear, member in self.live.items() if origin.echo or member.connection.id != origin.connection]
+        if self.rate is not None:
+            self.rate.hear(1)
+        self._queue(Delivery([Item(ready, None)], hearers, [], NO_SHAPE))
 
     def receive_epoch(self, head: Position) -> None:
         """The epoch ended: where the new one stands is where live goes on."""
@@ -251,10 +255,6 @@ class Room:
         if (lane := member.connection.lane_of(self.name)) is not None:
             lane.pass_offset(None)
 
-    def is_live(self, member: Membership) -> bool:
-        """Whether the member simply gets every delivery."""
-        return self.live.get(member.connection.subscriber) is member
-
     @property
     def members(self) -> list[Membership]:
         """Connections of this node in the room, as memberships."""
@@ -274,6 +274,8 @@ class Room:
         self.is_stored = messages[-1].stored
         if self.is_caught_up:
             self.expected_offset = 0
+        if self.rate is not None:
+            self.rate.hear(len(messages))
         items = [Item(Ready(message_payload(self.prefix, message)), message) for message in messages]
         self._deliver(items, self._attendant.concerned(self, messages))
         for member in list(self.aside or ()):

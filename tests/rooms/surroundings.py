@@ -10,6 +10,10 @@ from service.rooms.connection import Connection
 from service.rooms.fanout import Delivery, DeliveryQueue, Fanout
 from service.rooms.membership import Membership
 from service.rooms.room import Room
+from service.rooms.usage import Usage
+from service.rooms.rules import RoomRules, make_rules
+from service.tenants.limits import Limits
+from service.tenants.room_types import RoomType
 
 EPOCH = "e1"
 
@@ -22,12 +26,15 @@ class Ear:
         self.frames: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         self.drained: Callable[[], None] | None = None
+        self.usage = Usage()
 
-    def send(self, frame: bytes) -> None:
-        self.frames.append(frame)
+    def send(self, frame: bytes) -> bool:
+        if self.closed is None:
+            self.frames.append(frame)
+        return self.closed is None
 
-    def send_payload(self, payload: bytes) -> None:
-        self.frames.append(bytes((0x81, len(payload))) + payload)
+    def send_payload(self, payload: bytes) -> bool:
+        return self.send(bytes((0x81, len(payload))) + payload)
 
     def close(self, code: int, reason: str = "", *, closing: bytes = b"") -> None:
         self.closed = (code, reason)
@@ -68,11 +75,11 @@ class Surroundings:
 
     def __init__(self) -> None:
         self.fanout: Fanout = QueuedFanout()
-        self.deliveries = DeliveryQueue()
+        self.deliveries = DeliveryQueue(Usage())
         self.connections: dict[str, Connection] = {}
         self.repairs: list[Room] = []
         self.expecting: list[Room] = []
-        self.room = Room("chat", RoomAddress("t1", "chat", 0, None), self, is_stored=True)
+        self.room = Room("chat", RoomAddress("t1", "chat", 0, None), self, rules())
 
     def has_arrivals(self, room: Room) -> None:
         pass
@@ -88,8 +95,8 @@ class Surroundings:
         for message in messages:
             for name in (message.origin.connection, *message.origin.exclude):
                 connection = self.connections.get(name)
-                member = connection.rooms.get(room.name) if connection else None
-                if member is not None and room.is_live(member) and member not in members:
+                member = room.live.get(connection.subscriber) if connection else None
+                if member is not None and member not in members:
                     members.append(member)
         return members
 
@@ -113,6 +120,11 @@ class Surroundings:
             self.room.receive_message(envelope)
         self.room.settle()
         self.fanout.run()
+
+
+def rules(limits: Limits | None = None, **room_type: Any) -> RoomRules:
+    """The rules of a room of such a type."""
+    return make_rules("chat", RoomType(**room_type), limits or Limits())
 
 
 NOBODY = Origin()

@@ -14,7 +14,7 @@ from service.protocol.identifiers import Position
 from service.rooms import recovery
 from service.rooms.connection import Connection
 from service.rooms.membership import Membership
-from tests.rooms.surroundings import EPOCH, Ear, Surroundings, message
+from tests.rooms.surroundings import EPOCH, Ear, Surroundings, message, rules
 
 pytestmark = pytest.mark.anyio
 
@@ -100,7 +100,7 @@ async def test_missed_messages_come_page_by_page_as_the_socket_drains() -> None:
     await back.drain()
     assert back.ear.offsets == [3, 4, 5, 6, 7, 8]
     await task
-    assert back.around.room.is_live(back.member)
+    assert back.member in back.around.room.live.values()
 
 
 class Page(list[Envelope]):
@@ -176,7 +176,7 @@ async def test_what_cannot_be_promised_is_refused_whole(since: str, first: int, 
 
 async def test_a_room_that_keeps_nothing_recovers_nothing() -> None:
     around = Surroundings()
-    around.room.is_stored = False
+    around.room.rules = rules(history_messages=0)
     found = await Returning(around, KeptHistory([]), head=8).begin(f"{EPOCH}:2")
     assert found.gap is not None
     assert (found.gap.to, found.gap.reason) == (None, "unstored")
