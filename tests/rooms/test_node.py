@@ -127,6 +127,50 @@ async def test_a_change_that_sql_can_not_tell_now_is_left_to_the_next_look(
     assert not caplog.records
 
 
+async def test_a_tenant_that_changes_all_the_time_is_looked_at_now_and_then_and_at_last(
+    node: SimulatedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = 0
+
+    async def reload(tenant_id: str) -> Change | None:
+        nonlocal looked
+        looked += 1
+        await asyncio.sleep(0)
+        return node.changes.found  # type: ignore[return-value]
+
+    monkeypatch.setattr(node_module, "RELOAD_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(node.changes, "reload", reload)
+    alice = node.connect("alice")
+    node.changes.found = Change("t1", "acme", tenant(2))
+    for _ in range(100):
+        node.receive_tenant_change("t1")
+    await turns(1)
+    node.changes.found = Change("t1", "acme", tenant(3, active=False))
+    node.receive_tenant_change("t1")
+    await turns(20)
+    assert looked == 2
+    assert not node.tenant_manager.tenant.active
+    node.receive_tenant_change("t1")
+    await turns(20)
+    assert looked == 3
+    assert alice.id in node.tenant_manager.connections
+
+
+async def test_an_older_picture_of_a_tenant_never_replaces_a_newer_one(node: SimulatedNode) -> None:
+    manager = node.tenant_manager
+    for found, version in (
+        (Change("t1", "acme", tenant(3)), 3),
+        (Change("t1", "acme", tenant(2, active=False)), 3),
+        (Change("t1", "acme", None), node_module.LAST_VERSION),
+        (Change("t1", "acme", tenant(4)), node_module.LAST_VERSION),
+    ):
+        node.changes.found = found
+        node.receive_tenant_change("t1")
+        await turns()
+        assert manager.tenant.version == version
+    assert not manager.tenant.active
+
+
 async def test_a_new_lease_is_told_of_connections_as_they_are_at_their_turn(node: SimulatedNode) -> None:
     alice, bob = node.connect("alice"), node.connect("bob")
     await node.join(bob, "old")
