@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey
 from msgspec.structs import replace
 
-from service.protocol.errors import Unauthenticated
-from service.tenants.tokens import MAX_TOKEN_BYTES, verify_token
+from service.protocol.errors import Conflict, Unauthenticated
+from service.tenants.tokens import MAX_TOKEN_BYTES, sign_token, verify_token
 from tests.tenants.jwts import (
     ACME,
     NOW_MS,
@@ -233,3 +233,35 @@ def test_no_signed_claim_raises_anything_but_unauthenticated(value: Any) -> None
             verify_token(ACME, hs256(json.dumps(claims() | {name: value}), SECRET), NOW_MS)
         except Unauthenticated:
             continue
+
+
+# What is revoked.
+
+
+def test_all_tokens_of_a_revoked_user_are_refused_while_it_lasts() -> None:
+    revoked = replace(ACME, revoked_users={"alice": NOW_MS + 1})
+    for jti in ("j", None):
+        assert refuse(hs256(claims(jti=jti), SECRET), revoked) == "the token is revoked"
+    accept(hs256(claims(sub="bob", jti="alice"), SECRET), revoked)
+    accept(hs256(claims(), SECRET), replace(ACME, revoked_users={"alice": NOW_MS}))
+
+
+def test_a_revoked_token_is_refused_and_no_other_of_its_user() -> None:
+    revoked = replace(ACME, revoked_jtis={"j": NOW_MS + 1})
+    assert refuse(hs256(claims(jti="j"), SECRET), revoked) == "the token is revoked"
+    for jti in ("k", "", None):
+        accept(hs256(claims(jti=jti), SECRET), revoked)
+    accept(hs256(claims(sub="j"), SECRET), revoked)
+    accept(hs256(claims(jti="j"), SECRET), replace(ACME, revoked_jtis={"j": NOW_MS}))
+
+
+def test_a_revocation_is_told_only_to_who_has_a_valid_token() -> None:
+    revoked = replace(ACME, revoked_users={"alice": NOW_MS + 1})
+    assert refuse(hs256(claims(), b"w" * 43), revoked) == NOT_VALID
+
+
+def test_no_token_is_signed_for_a_revoked_user() -> None:
+    revoked = replace(ACME, revoked_users={"alice": NOW_MS + 1})
+    with pytest.raises(Conflict):
+        sign_token(revoked, user="alice", now_ms=NOW_MS)
+    sign_token(revoked, user="bob", now_ms=NOW_MS)
