@@ -12,6 +12,7 @@ from service.orders import Answer, Demo
 from service.private_files import make_private_folder, read_or_make_private_file, write_private_file
 from service.protocol.errors import RoomcastError
 from service.settings import Settings, SettingsError
+from service.tenants.audit import SYSTEM
 from service.tenants.keys import Sealer, SealingKeyError, load_or_make_sealing_key, new_operator_token
 from service.tenants.snapshot import SCOPES
 from service.tenants.storage import NewTenant, NotMigrated, Storage, upgrade_database
@@ -70,7 +71,7 @@ async def open_storage(settings: Settings) -> Storage:
     Raises one of DATABASE_ERRORS.
     """
     key = settings.sealing_key or load_or_make_sealing_key(settings.data_dir / "sealing.key")
-    return await Storage.open(settings.sql_url, Sealer(key))
+    return await Storage.open(settings.sql_url, Sealer(key), audit_retention_days=settings.audit_retention_days)
 
 
 def with_storage(settings: Settings, work: Callable[[Storage], Awaitable[T]]) -> T:
@@ -96,15 +97,15 @@ async def find_or_make_demo(settings: Settings, storage: Storage) -> Demo:
     keys_file = settings.data_dir / "demo.json"
     tenant = await storage.find_tenant(DEMO_TENANT)
     if tenant is None:
-        keys = TenantKeys.of(await storage.create_tenant(DEMO_TENANT))
+        keys = TenantKeys.of(await storage.tenants.create(SYSTEM, DEMO_TENANT))
         tenant = await storage.find_tenant(DEMO_TENANT)
         assert tenant is not None  # noqa: S101 - it was made in the line above
     elif keys_file.exists():
         keys = msgspec.json.decode(keys_file.read_bytes(), type=TenantKeys)
     else:  # secrets are shown once: a lost file needs new ones
-        kid, secret = await storage.create_signing_key(tenant.id, "HS256")
-        api_key, _ = await storage.create_api_key(tenant.id, "demo", SCOPES)
-        keys = TenantKeys(tenant.name, SigningKeyText(kid, "HS256", secret or ""), api_key)
+        signing_key, secret = await storage.keys.create_signing_key(SYSTEM, tenant.id, "HS256")
+        _, api_key = await storage.keys.create_api_key(SYSTEM, tenant.id, "demo", SCOPES)
+        keys = TenantKeys(tenant.name, SigningKeyText(signing_key.kid, "HS256", secret or ""), api_key)
     write_private_file(keys_file, msgspec.json.format(msgspec.json.encode(keys)).decode() + "\n")
     token = sign_token(
         tenant,

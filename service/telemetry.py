@@ -45,6 +45,12 @@ LOG_FIELDS: Final = {
     "reason": "why, in words",
     "error": "type and text of an exception",
     "path": "file, or HTTP path",
+    "actor_kind": "who wrote: operator, api_key, command_line or system",
+    "actor_id": "which API key wrote",
+    "action": "what was written, as `tenant.change`",
+    "subject": "of what: a tenant's name, a kid, a room type",
+    "before": "what stood there, as far as it differs",
+    "after": "what stands there now, as far as it differs",
 }
 
 COUNTERS: Final = {

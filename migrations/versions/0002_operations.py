@@ -61,6 +61,7 @@ def create_deletions() -> None:
         sa.PrimaryKeyConstraint("tenant_id", name="pk_deletions"),
     )
     op.create_index("ix_deletions_name", "deletions", ["name"])
+    op.create_index("ix_deletions_done_at_ms", "deletions", ["done_at_ms"])
 
 
 def create_audit() -> None:

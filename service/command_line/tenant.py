@@ -7,6 +7,7 @@ import rich_click as click
 
 from service.command_line.options import failures, option, setting_options, settings_of
 from service.preparation import DATABASE_ERRORS, TenantKeys, prepare_database, with_storage
+from service.tenants.audit import COMMAND_LINE
 from service.tenants.limits import Limits, apply_limits, parse_limit
 
 
@@ -41,7 +42,7 @@ def create(name: str, limits: Sequence[str], origins: Sequence[str], as_json: bo
     with failures(*DATABASE_ERRORS):
         changed = apply_limits(Limits(), dict(map(parse_limit, limits)))
         prepare_database(settings)
-        new = with_storage(settings, lambda storage: storage.create_tenant(name, changed, origins))
+        new = with_storage(settings, lambda storage: storage.tenants.create(COMMAND_LINE, name, changed, origins))
     keys = TenantKeys.of(new)
     if as_json:
         click.echo(msgspec.json.encode(keys))
@@ -58,7 +59,7 @@ def list_tenants(as_json: bool, **texts: str | None) -> None:
     """List the tenants."""
     settings = settings_of(texts)
     with failures(*DATABASE_ERRORS):
-        tenants = with_storage(settings, lambda storage: storage.list_tenants())
+        tenants = with_storage(settings, lambda storage: storage.tenants.page("", 2**31 - 1))
     if as_json:
         click.echo(msgspec.json.encode(tenants))
         return
@@ -76,5 +77,5 @@ def delete(name: str, yes: bool, **texts: str | None) -> None:
     if not yes:
         click.confirm(f"Delete the tenant {name} and close its clients?", abort=True)
     with failures(*DATABASE_ERRORS):
-        with_storage(settings, lambda storage: storage.delete_tenant(name))
+        with_storage(settings, lambda storage: storage.tenants.delete(COMMAND_LINE, name))
     click.echo(f"Tenant {name} is deleted.")

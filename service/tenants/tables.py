@@ -89,7 +89,7 @@ class DeletionRow(DefaultBase):
     """A deleted tenant whose traces are being removed by the node that claimed it. Its own row is gone already."""
 
     __tablename__ = "deletions"
-    __table_args__ = (Index("ix_deletions_name", "name"),)
+    __table_args__ = (Index("ix_deletions_name", "name"), Index("ix_deletions_done_at_ms", "done_at_ms"))
 
     tenant_id: Mapped[str] = mapped_column(String(12), primary_key=True)
     name: Mapped[str] = mapped_column(String(63))

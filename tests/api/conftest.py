@@ -14,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 from service.settings import read_settings
+from service.tenants.audit import OPERATOR
 from service.tenants.keys import Sealer, load_or_make_sealing_key
 from service.tenants.limits import Limits
 from service.tenants.snapshot import SCOPES
@@ -80,9 +81,12 @@ def make_tenant(server: Server, name: str, limits: Limits = UNHURRIED, origins: 
     """A tenant made while the node runs."""
 
     async def work(storage: Storage) -> Tenant:
-        new = await storage.create_tenant(name, limits, origins)
+        new = await storage.tenants.create(OPERATOR, name, limits, origins)
         # Before the node knows the tenant: it looks for changes of known ones once a second.
-        keys = {scope: (await storage.create_api_key(new.tenant.id, scope, [scope]))[0] for scope in sorted(SCOPES)}
+        keys = {
+            scope: (await storage.keys.create_api_key(OPERATOR, new.tenant.id, scope, [scope]))[1]
+            for scope in sorted(SCOPES)
+        }
         return Tenant(new.tenant.id, name, new.api_key, new.kid, new.secret, keys)
 
     return with_storage(server, work)

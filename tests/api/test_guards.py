@@ -1,5 +1,6 @@
 import pytest
 
+from service.tenants.audit import OPERATOR
 from service.tenants.limits import Limits
 from service.tenants.storage import Storage
 from tests.api.conftest import make_tenant, with_storage
@@ -69,7 +70,7 @@ def test_a_suspended_tenant_is_forbidden_to_servers_and_users(server: Server) ->
     tenant = make_tenant(server, "suspended")
 
     async def suspend(storage: Storage) -> None:
-        await storage.set_tenant_state(tenant.id, "suspended")
+        await storage.tenants.set_state(OPERATOR, tenant.id, "suspended")
 
     with_storage(server, suspend)
     with Rest(server, tenant.api_key) as client:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.tenants.audit import OPERATOR
 from service.tenants.storage import Storage
 from tests.api.conftest import make_tenant, with_storage
 from tests.api.rest import Rest, Server, expects, socket_of
@@ -64,7 +65,7 @@ def test_a_tenant_without_a_key_to_sign_with_is_told_so(server: Server) -> None:
     tenant = make_tenant(server, "keyless")
 
     async def revoke(storage: Storage) -> None:
-        await storage.revoke_signing_key(tenant.id, tenant.kid)
+        await storage.keys.revoke_signing_key(OPERATOR, tenant.id, tenant.kid)
 
     with_storage(server, revoke)
     with Rest(server, tenant.api_key) as rest:

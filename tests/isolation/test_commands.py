@@ -8,6 +8,7 @@ import pytest
 
 from service.protocol.commands import WebSocketCommand
 from service.protocol.events import Direct, Gap, HistoryEvent, Left, Message, Pong, Sent, SignalEvent, Signalled
+from service.tenants.audit import OPERATOR
 from tests.isolation.conftest import Side, Sides
 from tests.support.live_server import LiveNode
 from tests.support.wire_client import Client
@@ -145,10 +146,10 @@ async def test_commands_over_http_show_and_touch_their_own_tenant_alone(sides: S
 async def test_a_name_that_was_deleted_and_made_again_knows_nothing_of_before(sides: Sides, node: LiveNode) -> None:
     one, other = sides
     storage, name = one.tenant.storage, one.tenant.name
-    await storage.delete_tenant(name)
+    await storage.tenants.delete(OPERATOR, name)
     for client in (one.near, one.far):
         await client.is_closed_with(4403)
-    new = await storage.create_tenant(name)
+    new = await storage.tenants.create(OPERATOR, name)
     tenant = one.tenant._replace(id=new.tenant.id, kid=new.kid, secret=new.secret, api_key=new.api_key)
     reborn = await Client.open(node.address, tenant.token())
     joined = await reborn.joins("chat", since=one.positions[0])

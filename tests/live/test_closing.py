@@ -7,6 +7,7 @@ from struct import pack
 import pytest
 
 from service.protocol.events import Closing, ErrorEvent, Joined, Message
+from service.tenants.audit import OPERATOR
 from tests.support.fixtures import Cluster, Connect, NewTenant
 from tests.support.live_server import LiveNode
 from tests.support.rest_client import Rest
@@ -170,7 +171,7 @@ async def test_a_deleted_tenants_sockets_close_within_2_s(
     clients = [await connect(), await connect("bob", at=other_node, binary=True)]
     token = tenant.token()
     started = time.monotonic()
-    await tenant.storage.delete_tenant(tenant.name)
+    await tenant.storage.tenants.delete(OPERATOR, tenant.name)
     for client in clients:
         closing = await client.is_closed_with(4403)
         assert closing is not None
@@ -184,14 +185,14 @@ async def test_a_deleted_tenants_sockets_close_within_2_s(
 async def test_a_revoked_signing_key_closes_its_sockets_and_no_others_within_2_s(
     connect: Connect, node: LiveNode, other_node: LiveNode, tenant: Tenant
 ) -> None:
-    kid, secret = await tenant.storage.create_signing_key(tenant.id, "HS256")
+    key, secret = await tenant.storage.keys.create_signing_key(OPERATOR, tenant.id, "HS256")
     assert secret is not None
-    newer = tenant._replace(kid=kid, secret=secret)
+    newer = tenant._replace(kid=key.kid, secret=secret)
     old = [await connect("alice"), await connect("bob", at=other_node)]
     await until_known(node, newer)
     stays = await connect("carol", token=newer.token("carol"))
     started = time.monotonic()
-    await tenant.storage.revoke_signing_key(tenant.id, tenant.kid)
+    await tenant.storage.keys.revoke_signing_key(OPERATOR, tenant.id, tenant.kid)
     for client in old:
         closing = await client.is_closed_with(4401)
         assert closing is not None

@@ -6,6 +6,7 @@ import pytest
 
 from service.commands.dispatch import COMMANDS
 from service.protocol.events import Closing, Joined, WelcomeLimits
+from service.tenants.audit import OPERATOR
 from tests.support.fixtures import Connect, NewTenant
 from tests.support.live_server import LiveNode
 from tests.support.tenants import Tenant
@@ -149,7 +150,7 @@ async def test_a_suspended_tenant_is_forbidden_and_its_sockets_close_within_2_s(
 ) -> None:
     clients = [await connect(), await connect(at=other_node, binary=True)]
     started = time.monotonic()
-    await tenant.storage.set_tenant_state(tenant.id, "suspended")
+    await tenant.storage.tenants.set_state(OPERATOR, tenant.id, "suspended")
     for client in clients:
         closing = await client.is_closed_with(4403)
         assert closing is not None

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from service.protocol.events import Direct, Joined, Left, Message, Sender
+from service.tenants.audit import OPERATOR
 from tests.support.fixtures import Cluster, Connect, NewTenant
 from tests.support.live_server import LiveNode
 from tests.support.rest_client import Rest
@@ -133,10 +134,10 @@ async def test_a_new_api_key_is_known_and_a_revoked_one_refused_within_2_s(
     node: LiveNode, tenant: Tenant, rest: Rest
 ) -> None:
     await rest.get("/v1/counts")
-    key, key_id = await tenant.storage.create_api_key(tenant.id, "second", ["read"])
+    record, key = await tenant.storage.keys.create_api_key(OPERATOR, tenant.id, "second", ["read"])
     async with Rest(node.address, key) as second:
         await answers_soon(second, 200)
-        await tenant.storage.revoke_api_key(tenant.id, key_id)
+        await tenant.storage.keys.revoke_api_key(OPERATOR, tenant.id, record.key_id)
         await answers_soon(second, 401)
 
 

@@ -8,6 +8,7 @@ import json
 import time
 from typing import Any, Final, NamedTuple
 
+from service.tenants.audit import OPERATOR
 from service.tenants.limits import Limits
 from service.tenants.storage import Storage
 from tests.support.canaries import keep_secret
@@ -46,14 +47,16 @@ class Tenant(NamedTuple):
 
     async def limit(self, **limits: int | None) -> None:
         """Other limits from now on."""
-        await self.storage.set_limits(self.id, Limits(**(UNHURRIED | limits)))
+        await self.storage.tenants.change(OPERATOR, self.id, limits=Limits(**(UNHURRIED | limits)))
 
 
 async def make_tenant(
     storage: Storage, name: str | None = None, origins: tuple[str, ...] = (), **limits: int | None
 ) -> Tenant:
     """A tenant without rates but those given."""
-    new = await storage.create_tenant(name or f"tenant-{next(_names)}", Limits(**(UNHURRIED | limits)), origins)
+    new = await storage.tenants.create(
+        OPERATOR, name or f"tenant-{next(_names)}", Limits(**(UNHURRIED | limits)), origins
+    )
     for secret in (new.secret, new.api_key):
         keep_secret(secret)
     return Tenant(new.tenant.id, new.tenant.name, new.kid, new.secret, new.api_key, storage)

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from service.protocol.errors import Unavailable
+from service.tenants.audit import OPERATOR
 from service.tenants.cache import MISSES_BURST, UNKNOWN_NAMES, TenantCache
 from service.tenants.keys import Sealer
 from service.tenants.limits import Limits
@@ -231,15 +232,15 @@ async def test_another_nodes_word_reloads_one_tenant_at_once() -> None:
 async def test_changes_in_sql_reach_the_cache_and_a_dead_database_does_not_empty_it(storage: Storage) -> None:
     cache = TenantCache(storage)
     assert await cache.find("acme") is None
-    made = await storage.create_tenant("other")
+    made = await storage.tenants.create(OPERATOR, "other")
     found = await cache.find("other")
     assert found is not None
     assert await cache.refresh() == []
-    await storage.revoke_signing_key(made.tenant.id, made.kid)
+    await storage.keys.revoke_signing_key(OPERATOR, made.tenant.id, made.kid)
     (change,) = await cache.refresh()
     assert change.snapshot is not None
     assert change.snapshot.signing_keys == {}
-    await storage.delete_tenant("other")
+    await storage.tenants.delete(OPERATOR, "other")
     assert [change.snapshot for change in await cache.refresh()] == [None]
 
 
@@ -247,7 +248,7 @@ async def test_known_tenants_outlive_their_database(postgres_server: PostgresSer
     url = postgres_server.create_database()
     await anyio.to_thread.run_sync(upgrade_database, url)
     storage = await Storage.open(url, sealer)
-    made = await storage.create_tenant("acme")
+    made = await storage.tenants.create(OPERATOR, "acme")
     cache = TenantCache(storage)
     await cache.find("acme")
     postgres_server.stop()
@@ -257,7 +258,7 @@ async def test_known_tenants_outlive_their_database(postgres_server: PostgresSer
     with pytest.raises(Unavailable):
         await cache.find("other")
     postgres_server.start()
-    await storage.set_tenant_state(made.tenant.id, "suspended")
+    await storage.tenants.set_state(OPERATOR, made.tenant.id, "suspended")
     (change,) = await cache.refresh()
     assert change.snapshot is not None
     assert not change.snapshot.active
