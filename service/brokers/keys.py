@@ -5,7 +5,7 @@ too. Tenant ids are base62, rooms and users have no `/`, and an idempotency key 
 whatever names tenants choose.
 """
 
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 from service.brokers.broker import RoomAddress
@@ -26,15 +26,20 @@ def partition_of(tenant_id: str, room: str = "") -> int:
 
 
 class RoomKeys:
-    """A room's keys. Kinds: m meta, s stream, n members, u users, k idempotency."""
+    """A room's keys. Kinds: m meta, s stream, n members, u users, k idempotency.
 
-    __slots__ = ("_head", "_tail", "channel", "publish")
+    publish: the packed beginning of the publish command, made at the first one. batch: the publishes of this loop
+    turn, while more may join them. Both are `publishing.py`'s.
+    """
+
+    __slots__ = ("_head", "_tail", "batch", "channel", "publish")
 
     def __init__(self, tenant_id: str, room: str, partition: int, channel_prefix: bytes) -> None:
         self._head = b"rc%d:{p%d}:" % (FORMAT, partition)
         self._tail = f"/{tenant_id}/{room}".encode()
         self.channel = b"%b{p%d}:c%b" % (channel_prefix, partition, self._tail)
-        self.publish = b""  # the packed beginning of the publish command, made at the first one
+        self.publish: tuple[int, bytes] | None = None
+        self.batch: Any = None
 
     def key(self, kind: bytes) -> bytes:
         """The room's key of this kind."""

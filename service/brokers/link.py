@@ -59,6 +59,8 @@ class Link:
         self.send: Callable[[bytes, Done], None] = _refuse
         #: The same, however much is in flight: removals, and what keeps the lease.
         self.insist: Callable[[bytes, Done], None] = _refuse
+        #: What was gathered during a turn is sent by this, at the turn's end.
+        self.before_flush: Callable[[], None] = _nothing_gathered
         self._connection: CommandConnection | None = None
         self._tenants: set[str] = set()
 
@@ -74,8 +76,18 @@ class Link:
         """Whether Redis can't have ended this node's lease."""
         return asyncio.get_running_loop().time() < self.lease_ends_at
 
+    def plan_flush(self) -> None:
+        """Have `before_flush` called at this turn's end."""
+        if self._connection is not None:
+            self._connection.plan_flush()
+        else:
+            asyncio.get_running_loop().call_soon(self.before_flush)
+
     def ask(self, packed: bytes, convert: Callable[[Any], Wanted]) -> asyncio.Future[Wanted]:
-        """Send a packed command now; the future brings the converted reply, or what `convert` raises."""
+        """Send a packed command, behind all that was gathered; the future brings the converted reply, or what
+        `convert` raises.
+        """
+        self.before_flush()
         future: asyncio.Future[Wanted] = asyncio.get_running_loop().create_future()
         self.send(packed, settle(future, convert))
         return future
@@ -139,6 +151,7 @@ class Link:
             connection.abort()
             raise
         self._connection = connection
+        connection.before_flush = self.before_flush
         self.send, self.insist = connection.send, connection.insist
 
     def abort(self) -> None:
@@ -197,6 +210,10 @@ class Link:
 def _refuse(_packed: bytes, done: Done) -> None:
     """What `send` is while there is no connection."""
     asyncio.get_running_loop().call_soon(done, out_of_reach())
+
+
+def _nothing_gathered() -> None:
+    """What `before_flush` is until somebody gathers."""
 
 
 def _as_it_is(reply: Any) -> Any:

@@ -1,63 +1,27 @@
-"""Messages of rooms: publish, signal, history and its epochs."""
+"""Messages of rooms besides publishing: signals, history and its epochs."""
 
 from collections.abc import Awaitable
-from functools import lru_cache, partial
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
-from service import telemetry
 from service.brokers import envelope, scripts
 from service.brokers.broker import (
     Envelope,
     History,
     Origin,
-    Publication,
-    PublicationDone,
-    Retention,
     RoomAddress,
     RoomHead,
 )
 from service.brokers.keys import RoomKeys
 from service.brokers.link import Link
-from service.brokers.resp import bulk, pack
+from service.brokers.resp import pack
 from service.protocol.identifiers import Position
-
-_PUBLISH_ARGUMENTS: Final = 5
-_new: Final = tuple.__new__  # NamedTuple's own constructor takes 0.25 µs more, each time
 
 
 class RoomMessages:
     """Its part of `Broker`."""
 
     _link: Link
-
-    def broadcast_to_room(
-        self,
-        address: RoomAddress,
-        body: bytes,
-        origin: Origin,
-        retention: Retention,
-        done: PublicationDone,
-        idempotency_key: tuple[str, str] | None = None,
-    ) -> None:
-        """See `Broker.broadcast_to_room`. The command is put together by hand: 1 µs, `pack` takes 3."""
-        keys: RoomKeys = address.keys
-        if idempotency_key is None:
-            beginning = keys.publish or _make_publish(keys)
-        else:
-            beginning = scripts.PUBLISH.beginning(
-                [*_publish_keys(keys), keys.idempotency(*idempotency_key)], _PUBLISH_ARGUMENTS
-            )
-        header = envelope.origin_header(origin)
-        packed = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b%b" % (
-            beginning,
-            len(header),
-            header,
-            len(body),
-            body,
-            _retention_bulks(*retention),
-            self._link.generation_bulk,
-        )
-        self._link.send(packed, partial(_published, done))
 
     def signal_room(self, address: RoomAddress, body: bytes, origin: Origin) -> Awaitable[None]:
         """See `Broker.signal_room`."""
@@ -96,29 +60,6 @@ class RoomMessages:
 
 def _head_keys(keys: RoomKeys) -> list[bytes]:
     return [keys.key(b"m"), keys.key(b"s"), keys.channel]
-
-
-def _publish_keys(keys: RoomKeys) -> list[bytes]:
-    return [keys.key(b"m"), keys.key(b"s"), keys.key(b"n"), keys.channel]
-
-
-def _make_publish(keys: RoomKeys) -> bytes:
-    keys.publish = scripts.PUBLISH.beginning(_publish_keys(keys), _PUBLISH_ARGUMENTS)
-    return keys.publish
-
-
-@lru_cache(maxsize=1024)
-def _retention_bulks(messages: int, seconds: int) -> bytes:
-    return bulk(b"%d" % messages) + bulk(b"%d" % seconds)
-
-
-def _published(done: PublicationDone, reply: Any) -> None:
-    if type(reply) is not list:
-        done(reply)
-        return
-    epoch, offset, stored, duplicate, members = reply
-    telemetry.counters.messages_published += 1 - duplicate
-    done(_new(Publication, (epoch.decode(), offset, stored == 1, duplicate == 1, members)))
 
 
 def _history(newest: bool, reply: list[Any]) -> History:

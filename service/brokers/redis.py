@@ -16,6 +16,7 @@ from service.brokers.link import Link, RedisRestart, Unsuitable, jittered
 from service.brokers.listener import Channels
 from service.brokers.membership import RoomMembership
 from service.brokers.messages import RoomMessages
+from service.brokers.publishing import Publishing
 from service.brokers.registry import Registry
 from service.brokers.resp import Endpoint
 from service.brokers.restoration import enter_again
@@ -32,7 +33,7 @@ STOP_SECONDS: Final = 5.0
 log = structlog.get_logger()
 
 
-class RedisConnectionManager(RoomMessages, RoomMembership, Registry, Cluster):
+class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Registry, Cluster):
     """One for each node. Set `listener`, `start`, then run `start_pubsub_listener` until the end, then `stop`.
 
     node must be unique, also over restarts of the process, without spaces. Ids of tenants have no `/` and no space.
@@ -49,6 +50,7 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry, Cluster):
         lease_seconds: float = LEASE_SECONDS,
         sweep_delay_seconds: float = SWEEP_DELAY_SECONDS,
     ) -> None:
+        super().__init__()
         self.node = node
         self.listener: Listener | None = None
         self._endpoint = Endpoint(url, node)
@@ -60,6 +62,7 @@ class RedisConnectionManager(RoomMessages, RoomMembership, Registry, Cluster):
             redis_is_embedded=redis_is_embedded,
             redis_restart=redis_restart,
         )
+        self._link.before_flush = self.send_batches
         control = (self._link.keyspace.all_nodes, self._link.keyspace.node_prefix + node.encode())
         self._channels = Channels(self._endpoint, control, self._lose)
         self._lease = Lease(self._link, lease_seconds)

@@ -46,6 +46,11 @@ def out_of_reach() -> Unavailable:
     return Unavailable("Redis is out of reach: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
 
 
+def behind() -> Unavailable:
+    """Too much is in flight."""
+    return Unavailable("Redis is behind: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
+
+
 def outcome_unknown() -> Unavailable:
     """The command was sent and the answer never came."""
     return Unavailable("Redis did not answer: the outcome is unknown", retry_after_ms=RETRY_AFTER_MS)
@@ -87,9 +92,10 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         self._lost = lost
         self._reader = hiredis.Reader()
+        self.before_flush: Callable[[], None] | None = None  # called at a turn's end, before the write
+        self._is_flush_planned = False
         self._unsent: list[bytes] = []
-        self._unsent_bytes = 0
-        self._bytes_in_flight = 0
+        self._unsent_bytes = self._bytes_in_flight = 0
         self._expected = 0  # replies that everything handed in so far will bring
         self._answered = 0
         self._marks: deque[tuple[int, float, int]] = deque()  # one per write: replies expected by then, time, bytes
@@ -113,15 +119,25 @@ class Connection(asyncio.Protocol):
         """End it now; what waits fails."""
         self._transport.abort()
 
-    def _append(self, packed: bytes, replies: int) -> None:
-        if not self._unsent:
+    def plan_flush(self) -> None:
+        """Have `before_flush` called, and a write made, at this turn's end."""
+        if not self._is_flush_planned:
+            self._is_flush_planned = True
             self._loop.call_soon(self._flush)
+
+    def _append(self, packed: bytes, replies: int) -> None:
+        self.plan_flush()
         self._unsent.append(packed)
         self._unsent_bytes += len(packed)
         self._expected += replies
 
     def _flush(self) -> None:
+        if self.before_flush is not None:
+            self.before_flush()
+        self._is_flush_planned = False
         unsent, self._unsent = self._unsent, []
+        if not unsent:
+            return
         self._marks.append((self._expected, self._loop.time(), self._unsent_bytes))
         self._bytes_in_flight += self._unsent_bytes
         self._unsent_bytes = 0
@@ -164,10 +180,10 @@ class CommandConnection(Connection):
         if not self.is_open:
             self._loop.call_soon(done, out_of_reach())
         elif len(self._waiting) >= MAX_COMMANDS_IN_FLIGHT or self._bytes_in_flight > MAX_BYTES_IN_FLIGHT:
-            refused = Unavailable("Redis is behind: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
-            self._loop.call_soon(done, refused)
+            self._loop.call_soon(done, behind())
         else:  # `_append`, without its call
-            if not self._unsent:
+            if not self._is_flush_planned:
+                self._is_flush_planned = True
                 self._loop.call_soon(self._flush)
             self._unsent.append(packed)
             self._unsent_bytes += len(packed)
@@ -200,7 +216,7 @@ class CommandConnection(Connection):
             try:
                 waiting.popleft()(reply)
             except Exception:
-                _report()
+                report_mistake()
         self._answered += answered
         self._note_answers()
 
@@ -221,11 +237,11 @@ class CommandConnection(Connection):
             try:
                 done(outcome_unknown() if number < sent else out_of_reach())
             except Exception:
-                _report()
+                report_mistake()
         super().connection_lost(exc)
 
 
-def _report() -> None:
+def report_mistake() -> None:
     """What waited made a mistake: it must not shift the replies of those behind it."""
     telemetry.counters.faults += 1
     log.exception("an answer from Redis could not be handled", incident=telemetry.new_incident())

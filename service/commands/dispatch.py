@@ -105,6 +105,9 @@ class LiveSession(Session):
             over = RateLimited("commands_per_second", "connection", wait_ms)
             self._refuse(over, command.id, getattr(command, "room", None))
             return
+        if type(command) is Publish and command.id is UNSET and self.lane_of(command.room) is None:
+            messages.publish_unanswered(self, command)
+            return
         room = getattr(command, "room", "")
         handling = COMMANDS[type(command)]
         self.lane(room).add(partial(self._run, handling, command), is_pipelined=handling.is_pipelined)
@@ -121,8 +124,8 @@ class LiveSession(Session):
     def _run(self, handling: Handling, command: WebSocketCommand, answer: Answer) -> None:
         room = getattr(command, "room", None)
         try:
-            if handling.right is not None and not self.grant.allows(str(room), handling.right):
-                raise Forbidden(f"the token does not allow {handling.right} in this room", room)
+            if handling.right is not None:
+                self.grant.check(handling.right, str(room))
             work = handling.handler(self, command, answer)
         except RoomcastError as error:
             answer.give(self.error_frame(error, command.id, room))
@@ -160,7 +163,7 @@ async def run_over_http(manager: ConnectionManager, grant: Grant, command: WebSo
     """One command of a user over HTTP: only rights count, there is no connection. Raises RoomcastError."""
     match command:
         case Publish():
-            _check_right(grant, command.room, "publish")
+            grant.check("publish", command.room)
             message = _message(grant, command)
             key = None if command.key is UNSET else command.key
             stored: Publication = await manager.broadcast_to_room(message, command.room, key=key)
@@ -172,7 +175,7 @@ async def run_over_http(manager: ConnectionManager, grant: Grant, command: WebSo
             await manager.broadcast_to_user(_message(grant, command), command.user)
             reply = Sent(user=command.user)
         case History():
-            _check_right(grant, command.room, "history")
+            grant.check("history", command.room)
             since = None if command.since is UNSET else command.since
             before = None if command.before is UNSET else command.before
             reply = await manager.history(command.room, since=since, before=before, limit=command.limit)
@@ -184,11 +187,6 @@ async def run_over_http(manager: ConnectionManager, grant: Grant, command: WebSo
             raise Invalid("only publish, send, members, history and ping are served over HTTP", "$.type")
     reply.id = command.id
     return reply
-
-
-def _check_right(grant: Grant, room: str, verb: str) -> None:
-    if not grant.allows(room, verb):
-        raise Forbidden(f"the token does not allow {verb} in this room", room)
 
 
 def _message(grant: Grant, command: Publish | Send) -> OutgoingMessage:

@@ -4,7 +4,7 @@ from functools import partial
 
 from msgspec import UNSET, UnsetType
 
-from service.brokers.broker import Origin, Publication
+from service.brokers.broker import Origin, Publication, PublicationDone
 from service.commands.session import Session
 from service.protocol.commands import History, Publish, Send, Signal
 from service.protocol.errors import Forbidden, NotJoined, RoomcastError
@@ -33,9 +33,31 @@ def publish(session: Session, command: Publish, answer: Answer) -> None:
         else:
             _take_place(session, command, answer, place, result)
 
-    origin = Origin(session.id, 0 if place is None else place.reference, command.echo)
+    _send_to_room(session, command, 0 if place is None else place.reference, done)
+
+
+def publish_unanswered(session: Session, command: Publish) -> None:
+    """The same without an id, while no other answer is outstanding in its room: nobody waits, so nothing keeps its
+    place, which is a third of a publish's cost. Only a refusal is told.
+    """
+    try:
+        session.grant.check("publish", command.room)
+        _send_to_room(session, command, 0, partial(_tell_refusal, session, command.room))
+    except RoomcastError as error:
+        _tell_refusal(session, command.room, error)
+    except Exception as error:
+        _tell_refusal(session, command.room, session.internal_error(error))
+
+
+def _send_to_room(session: Session, command: Publish, reference: int, done: PublicationDone) -> None:
     message = OutgoingMessage(bytes(command.data), _name(command.name), session.sender)
-    session.manager.publish(room, message, origin, done, None if command.key is UNSET else command.key)
+    key = None if command.key is UNSET else command.key
+    session.manager.publish(command.room, message, Origin(session.id, reference, command.echo), done, key)
+
+
+def _tell_refusal(session: Session, room: str, result: Publication | RoomcastError) -> None:
+    if isinstance(result, RoomcastError):
+        session.subscriber.send(session.error_frame(result, UNSET, room))
 
 
 def _take_place(session: Session, command: Publish, answer: Answer, place: Place, stored: Publication) -> None:

@@ -55,7 +55,7 @@ class Subscriber(Protocol):
         """Call once when little waits any more, at the earliest in the next loop turn."""
 
 
-class OutgoingMessage(NamedTuple):
+class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
     """What a client or a tenant's server sends: `data` is checked JSON; `sender` None is the tenant's server."""
 
     data: bytes
@@ -111,7 +111,7 @@ class Taker(Protocol):
         """A delivery could not be handed on: close."""
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One event of a delivery; `envelope` is None for what is no message (`gap`)."""
 
     ready: Ready

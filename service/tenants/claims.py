@@ -3,7 +3,7 @@
 import msgspec
 
 from service.protocol.codec import check_json
-from service.protocol.errors import RoomcastError
+from service.protocol.errors import Forbidden, RoomcastError
 from service.protocol.identifiers import is_user
 from service.tenants.rights import BadClaim, RoomRights, compile_rooms, parse_join
 from service.tenants.snapshot import SigningKey, TenantSnapshot
@@ -47,6 +47,11 @@ class Grant(msgspec.Struct, frozen=True, eq=False, gc=False):
     def allows(self, room: str, verb: str) -> bool:
         """Whether the user may `verb` (join publish signal presence history) in `room`."""
         return self.rooms.allows(room, verb) or (verb == "join" and room in self.join)
+
+    def check(self, verb: str, room: str) -> None:
+        """Raise Forbidden unless the user may `verb` in `room`."""
+        if not self.rooms.allows(room, verb) and not (verb == "join" and room in self.join):
+            raise Forbidden(f"the token does not allow {verb} in this room", room)
 
 
 def read_claims(text: str, snapshot: TenantSnapshot, key: SigningKey, now_ms: int) -> Grant:

@@ -46,10 +46,13 @@ async def test_a_subscription_of_somebody_else_on_our_connection_counts_as_an_in
     assert room.interruptions == 1
 
 
+UNFIT = '1 m ["epoch",1,true,1,[["c",0,false,[]]],[5]]\n"data":1'  # a body of another length than it says
+
+
 async def test_what_a_newer_node_sends_is_ignored(a: Node, server: Server) -> None:
     address, room = a.address("T1", "chat"), Room()
     await a.subscribe(address, room)
-    for payload in ("2 m x", "1 z x", "1 m garbled", "", "\n", "1 m [1]\n", "1 m"):
+    for payload in ("2 m x", "1 z x", "1 m garbled", "", "\n", "1 m [1]\n", "1 m", UNFIT):
         server.client.publish(address.keys.channel, payload)
         server.client.publish("rc1:all", payload)
     await a.publish(address)

@@ -22,7 +22,7 @@ async def test_a_message_arrives_on_every_node_as_it_was_sent(a: Node, b: Node) 
     for room in (here, there):
         await room.until_messages(1)
         (envelope,) = room.messages
-        assert envelope[:3] == (published.position.epoch, 1, True)
+        assert (envelope.epoch, envelope.offset, envelope.stored) == (published.epoch, 1, True)
         assert envelope.origin == origin
         assert envelope.body == POISON
     history = await b.history(address)

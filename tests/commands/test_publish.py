@@ -159,3 +159,37 @@ async def test_a_publish_costs_as_many_deliveries_as_the_room_has_members(
         for _ in stored:
             await member.expects(Message)
         await member.hears_nothing()
+
+
+async def test_publishes_without_id_keep_their_place_among_all_others(connect: Connect, binary: bool) -> None:
+    alice, bob = await connect("alice", binary=binary), await connect("bob")
+    await bob.joins("chat")
+    for number in range(0, 30, 3):
+        await alice.sends("publish", room="chat", data=number)
+        await alice.sends("publish", room="chat", data=number + 1, id=number)
+        await alice.sends("publish", room="chat", data=number + 2, key=f"k{number}")
+    assert [(await bob.expects(Message)).offset for _ in range(30)] == list(range(1, 31))
+    page = await bob.history("chat")
+    assert [bob.value(message.data) for message in page.messages] == list(range(30))
+    for number in range(0, 30, 3):
+        answer = await alice.expects(Published, id=number)
+        assert answer.position is not None
+        assert answer.position.endswith(f":{number + 2}")
+
+
+async def test_a_publish_without_id_is_in_the_join_or_history_that_follows_it(connect: Connect) -> None:
+    alice = await connect("alice")
+    await alice.sends("publish", room="chat", data=1)
+    joined = await alice.joins("chat")
+    assert joined.position is not None
+    assert joined.position.endswith(":1")
+    await alice.sends("publish", room="other", data=1)
+    assert len((await alice.history("other")).messages) == 1
+
+
+async def test_a_refusal_of_a_publish_without_id_is_told(connect: Connect) -> None:
+    alice = await connect("alice", claims={"rooms": {"chat": ["publish"]}})
+    await alice.sends("publish", room="other", data=1)
+    await alice.expects(ErrorEvent, code="forbidden", room="other")
+    await alice.sends("publish", room="chat", data="x" * 70_000)
+    await alice.expects(ErrorEvent, code="too_large", room="chat", limit="max_message_bytes")

@@ -1,9 +1,10 @@
 #!lua
--- Stores a message, counts its offset and announces it. needs head
--- KEYS: meta, stream, members, channel, idempotency key (or none)
--- ARGV: origin header, body, messages to keep, seconds to keep, generation
--- Reply: epoch, offset, stored, duplicate, members
+-- Stores messages of one room, counts their offsets and announces them together. needs head
+-- KEYS: meta, stream, members, channel, idempotency key (or none: then there may be several messages)
+-- ARGV: messages to keep, seconds to keep, generation, then for each message: origin header, body
+-- Reply: epoch, offset of the first, stored, duplicate, members
 local meta, stream, channel = KEYS[1], KEYS[2], KEYS[4]
+local FIRST = 4
 if KEYS[5] then
   local known = redis.call('GET', KEYS[5])
   if known then
@@ -11,32 +12,38 @@ if KEYS[5] then
     return {epoch, tonumber(offset), tonumber(stored), 1, redis.call('HLEN', KEYS[3])}
   end
 end
-local epoch, offset = head(meta, stream, channel, ARGV[5])
+local epoch, before = head(meta, stream, channel, ARGV[3])
 local now = redis.call('TIME')
 local time_ms = now[1] .. string.sub('00000' .. now[2], -6, -4)
-local stored = tonumber(ARGV[3]) > 0 and 1 or 0
-offset = offset + 1
-if stored == 1 then
-  local function add()
-    return redis.pcall('XADD', stream, 'MAXLEN', '~', ARGV[3], string.format('%.0f-0', offset),
-      'h', ARGV[1], 't', time_ms, 'd', ARGV[2])
-  end
-  local added = add()
-  if type(added) == 'table' and added.err then
-    -- The stream is ahead of its meta: an offset would be given twice.
-    epoch, offset = begin_epoch(meta, stream, channel, ARGV[5], epoch)
-    offset = offset + 1
-    added = add()
+local stored = tonumber(ARGV[1]) > 0 and 1 or 0
+local origins, lengths, bodies = {}, {}, {}
+for place = 1, (#ARGV - FIRST + 1) / 2 do
+  local origin, body = ARGV[FIRST + 2 * place - 2], ARGV[FIRST + 2 * place - 1]
+  origins[place], lengths[place], bodies[place] = origin, #body, body
+  if stored == 1 then
+    local function add()
+      return redis.pcall('XADD', stream, 'MAXLEN', '~', ARGV[1], string.format('%.0f-0', before + place),
+        'h', origin, 't', time_ms, 'd', body)
+    end
+    local added = add()
+    if place == 1 and type(added) == 'table' and added.err then
+      -- The stream is ahead of its meta: an offset would be given twice.
+      epoch, before = begin_epoch(meta, stream, channel, ARGV[3], epoch)
+      added = add()
+    end
+    -- Behind the first one nothing can fail; if it did, the meta would stay behind the stream, and the epoch end.
     if type(added) == 'table' and added.err then return added end
   end
-  redis.call('EXPIRE', stream, ARGV[4])
+end
+if stored == 1 then
+  redis.call('EXPIRE', stream, ARGV[2])
 else
   redis.call('DEL', stream) -- a stream ends at the head, or isn't there
 end
-local offset_text = string.format('%.0f', offset)
-redis.call('HSET', meta, 'o', offset_text)
+local first = string.format('%.0f', before + 1)
+redis.call('HSET', meta, 'o', string.format('%.0f', before + #bodies))
 redis.call('EXPIRE', meta, META_SECONDS)
-if KEYS[5] then redis.call('SET', KEYS[5], epoch .. ' ' .. offset_text .. ' ' .. stored, 'EX', 300) end
-redis.call('PUBLISH', channel, '1 m ["' .. epoch .. '",' .. offset_text .. (stored == 1 and ',true,' or ',false,')
-  .. time_ms .. ',' .. ARGV[1] .. ']\n' .. ARGV[2])
-return {epoch, offset, stored, 0, redis.call('HLEN', KEYS[3])}
+if KEYS[5] then redis.call('SET', KEYS[5], epoch .. ' ' .. first .. ' ' .. stored, 'EX', 300) end
+redis.call('PUBLISH', channel, '1 m ["' .. epoch .. '",' .. first .. (stored == 1 and ',true,' or ',false,') .. time_ms
+  .. ',[' .. table.concat(origins, ',') .. '],[' .. table.concat(lengths, ',') .. ']]\n' .. table.concat(bodies))
+return {epoch, before + 1, stored, 0, redis.call('HLEN', KEYS[3])}

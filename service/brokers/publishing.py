@@ -1,0 +1,139 @@
+"""Publishing: what one loop turn publishes to one room goes to Redis as one call of `publish.lua`.
+
+One call costs 15 µs of this process and as much of Redis whatever is in it (packing, writing, reply, announcement), a
+message more costs a fifth of that. Order stays: a room's batches are sent in their order, and a publish with an
+idempotency key, which must be looked up by itself, sends what was gathered before it.
+"""
+
+import asyncio
+from functools import lru_cache, partial
+from typing import Any, Final
+
+from service import telemetry
+from service.brokers import envelope, scripts
+from service.brokers.broker import Origin, Publication, PublicationDone, Retention, RoomAddress
+from service.brokers.keys import RoomKeys
+from service.brokers.link import Link
+from service.brokers.resp import behind, bulk, report_mistake
+
+# Redis serves nobody else meanwhile: 64 messages are 0.3 ms of it, as are 64 KiB.
+MAX_BATCH_MESSAGES: Final = 64
+MAX_BATCH_BYTES: Final = 64 * 1024
+MAX_PUBLISHES_IN_FLIGHT: Final = 20_000  # at 20-40 µs of Redis each, alone, they end within the deadline
+_LEADING_ARGUMENTS: Final = 3  # messages to keep, seconds to keep, generation
+
+
+class Batch:
+    """Messages of one room and turn; `space_bytes` and the free places tell whether one more fits."""
+
+    __slots__ = ("dones", "keys", "messages", "retention", "space_bytes")
+
+    def __init__(self, keys: RoomKeys, retention: Retention) -> None:
+        self.keys = keys
+        self.retention = retention
+        self.messages: list[bytes] = []
+        self.dones: list[PublicationDone] = []
+        self.space_bytes = MAX_BATCH_BYTES
+
+    def takes_more(self, retention: Retention) -> bool:
+        """Whether a message that is to be kept like this may join."""
+        return self.space_bytes > 0 and len(self.dones) < MAX_BATCH_MESSAGES and retention == self.retention
+
+    def add(self, body: bytes, origin: Origin, done: PublicationDone) -> None:
+        """One message more. Its arguments are put together by hand: 0.5 µs, `pack` takes 3."""
+        header = envelope.origin_header(origin)
+        self.messages.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(header), header, len(body), body))
+        self.dones.append(done)
+        self.space_bytes -= len(body)
+
+
+class Publishing:
+    """Its part of `Broker`: `broadcast_to_room`."""
+
+    _link: Link
+
+    def __init__(self) -> None:
+        self._batches: list[Batch] = []
+        self._in_flight = 0  # messages, gathered or sent
+
+    def broadcast_to_room(
+        self,
+        address: RoomAddress,
+        body: bytes,
+        origin: Origin,
+        retention: Retention,
+        done: PublicationDone,
+        idempotency_key: tuple[str, str] | None = None,
+    ) -> None:
+        """See `Broker.broadcast_to_room`."""
+        if self._in_flight >= MAX_PUBLISHES_IN_FLIGHT:
+            asyncio.get_running_loop().call_soon(done, behind())
+            return
+        keys: RoomKeys = address.keys
+        batch: Batch | None = keys.batch
+        self._in_flight += 1
+        if idempotency_key is not None:
+            if batch is not None:
+                self._send_batch(batch)
+            alone = Batch(keys, retention)
+            alone.add(body, origin, done)
+            self._send(alone, scripts.PUBLISH.opening([*_keys_of(keys), keys.idempotency(*idempotency_key)]))
+            return
+        if batch is None or not batch.takes_more(retention):
+            if batch is not None:
+                self._send_batch(batch)
+            batch = keys.batch = Batch(keys, retention)
+            if not self._batches:
+                self._link.plan_flush()
+            self._batches.append(batch)
+        batch.add(body, origin, done)
+
+    def send_batches(self) -> None:
+        """The turn ends: what it gathered is sent."""
+        batches, self._batches = self._batches, []
+        for batch in batches:
+            if batch.keys.batch is batch:
+                self._send_batch(batch)
+
+    def _send_batch(self, batch: Batch) -> None:
+        keys = batch.keys
+        keys.batch = None
+        if keys.publish is None:
+            keys.publish = scripts.PUBLISH.opening(_keys_of(keys))
+        self._send(batch, keys.publish)
+
+    def _send(self, batch: Batch, opening: tuple[int, bytes]) -> None:
+        parts, packed = opening
+        messages = batch.messages
+        packed = b"*%d\r\n%b%b%b%b" % (
+            parts + _LEADING_ARGUMENTS + 2 * len(messages),
+            packed,
+            _retention_bulks(*batch.retention),
+            self._link.generation_bulk,
+            messages[0] if len(messages) == 1 else b"".join(messages),
+        )
+        self._link.send(packed, partial(self._published, batch))
+
+    def _published(self, batch: Batch, reply: Any) -> None:
+        self._in_flight -= len(batch.dones)
+        if type(reply) is list:
+            epoch, offset, stored, duplicate, members = reply
+            epoch = epoch.decode()
+            telemetry.counters.messages_published += 0 if duplicate else len(batch.dones)
+        for place, done in enumerate(batch.dones):
+            result = reply
+            if type(reply) is list:
+                result = Publication(epoch, offset + place, stored == 1, duplicate == 1, members)
+            try:
+                done(result)
+            except Exception:  # one publisher's mistake must not leave the others of its batch unanswered
+                report_mistake()
+
+
+def _keys_of(keys: RoomKeys) -> list[bytes]:
+    return [keys.key(b"m"), keys.key(b"s"), keys.key(b"n"), keys.channel]
+
+
+@lru_cache(maxsize=1024)
+def _retention_bulks(messages: int, seconds: int) -> bytes:
+    return bulk(b"%d" % messages) + bulk(b"%d" % seconds)
