@@ -108,6 +108,7 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
             ("pubsub listener", broker.start_pubsub_listener()),
             ("rooms", node.keep_rooms()),
             ("tenants", node.keep_tenants()),
+            ("shares of rates", node.shares.keep()),
         )
     ]
     for task in tasks:

@@ -1,6 +1,6 @@
 """The port's part for running a cluster: keys in use, what is left of a deleted tenant, how many nodes there are."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -42,4 +42,15 @@ class ClusterControl(Protocol):
     def node_count(self) -> int:
         """Nodes whose lease is in force, this one included: at least 1. As of the last renewal of this node's own
         lease, every 2 s, so that it costs nothing to ask; while Redis is away the last count stays.
+        """
+
+    def divide_rates(
+        self, nodes: int, wanted: Mapping[str, Sequence[float]], greedy: Collection[str], least: Sequence[float]
+    ) -> Awaitable[dict[str, tuple[float, ...]]]:
+        """What this node may take of the rates of all tenants of which some node asks more than an even share; it has
+        an even share of the others'. All is in parts of the tenant's limits, rate by rate, in the caller's order.
+
+        nodes: in all. wanted: by tenant id, 0-1; `least` of those that are not named. greedy: tenants of which this
+        node asks more than an even share. To be asked about once a second: the shares of a node that stopped asking go
+        to the others after 5 s. At all times the nodes' shares of a rate are 1 or less together. Raises Unavailable.
         """

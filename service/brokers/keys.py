@@ -56,7 +56,7 @@ class TenantKeys:
     x: connection -> "lease node connected_at_ms address user". i: connection ids by name. u: user -> connections.
     v: "user/connection" by name. j: connection -> its rooms. o: occupied rooms by name. a: room -> leases that claim
     it. b: room -> bytes of history. t: rooms by last publish. y: "lease/kid" -> connections under a signing key.
-    lc, lr: a lease's connections and claimed rooms.
+    q: node -> its shares of the rates. lc, lr: a lease's connections and claimed rooms.
     """
 
     __slots__ = ("_head", "_tail")
@@ -83,6 +83,7 @@ class Keyspace:
     SYSTEM: Final = b"rc%d:{n}:system" % FORMAT  # database_id, format, run, boot, generation
     LEASES: Final = b"rc%d:{n}:leases" % FORMAT  # lease -> when it ends, by Redis' clock
     SWEEPS: Final = b"rc%d:{n}:sweeps" % FORMAT  # ended lease -> until when its sweeper has time
+    SOUGHT: Final = b"rc%d:{n}:sought" % FORMAT  # tenant whose rates are divided by demand -> until when
 
     def __init__(self, database: int) -> None:
         self._channel_prefix = b"rc%d.%d:" % (FORMAT, database) if database else b"rc%d:" % FORMAT

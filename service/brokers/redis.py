@@ -20,6 +20,7 @@ from service.brokers.publishing import Publishing
 from service.brokers.registry import Registry
 from service.brokers.resp import Endpoint
 from service.brokers.restoration import enter_again
+from service.brokers.shares import Shares
 from service.protocol.errors import RoomcastError, Unavailable
 
 LEASE_SECONDS: Final = 6.0
@@ -33,7 +34,7 @@ STOP_SECONDS: Final = 5.0
 log = structlog.get_logger()
 
 
-class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Registry, Cluster):
+class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Registry, Cluster, Shares):
     """One for each node. Set `listener`, `start`, then run `start_pubsub_listener` until the end, then `stop`.
 
     node must be unique, also over restarts of the process, without spaces. Ids of tenants have no `/` and no space.
@@ -70,6 +71,7 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Registry,
         self._budget = HistoryBudget(self._link)
         self._noted_rooms: dict[tuple[str, str], Sequence[str]] = {}
         self._key_use = KeyUse(self._link)
+        self._divided: set[str] = set()
         self._sweep_delay_seconds = sweep_delay_seconds
         self._sweeps_from = 0.0
         self._is_online = False

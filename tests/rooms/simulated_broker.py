@@ -1,7 +1,7 @@
 """A broker without Redis: it notes what it is told, and does what a test says, when the test says so."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from service.brokers.broker import Broker, ConnectionEntry, History, RoomAddress, RoomHead, RoomReceiver
@@ -35,6 +35,9 @@ class SimulatedBroker:
         self.key_use: dict[tuple[str, str], int] = {}
         self.purges: list[tuple[int, int]] = []
         self.nodes = 1
+        self.wanted: dict[str, Sequence[float]] = {}
+        self.greedy: set[str] = set()
+        self.shares: dict[str, tuple[float, ...]] = {}
         self.size = TenantSize(0, 0)
 
     def as_broker(self) -> Broker:
@@ -112,6 +115,13 @@ class SimulatedBroker:
 
     def node_count(self) -> int:
         return self.nodes
+
+    async def divide_rates(
+        self, nodes: int, wanted: Mapping[str, Sequence[float]], greedy: Collection[str], least: Sequence[float]
+    ) -> dict[str, tuple[float, ...]]:
+        await self._ask("divide_rates")
+        self.wanted, self.greedy = dict(wanted), set(greedy)
+        return self.shares
 
 
 class Changes:

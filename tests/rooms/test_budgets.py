@@ -82,7 +82,7 @@ def test_users_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
         grants(bucket, str(number), 1, 0.0)
     assert len(bucket._users) <= 101
     grants(bucket, "later", 1, 0.05)
-    grants(bucket, "later", 5_000, 2.0)
+    grants(bucket, "later", 5_100, 2.0)
     assert list(bucket._users) == ["later"]
 
 
@@ -100,7 +100,7 @@ def test_a_share_of_the_limits_is_in_force_at_once_and_what_was_used_stays_used(
     budgets = Budgets(Limits(publishes_per_second=100))
     assert publishes(budgets, 30) == 30
     budgets.divide(Rates(1.0, 0.5, 1.0, 1.0))
-    assert publishes(budgets, 100) in (50, 51)
+    assert publishes(budgets, 100) == pytest.approx(50, abs=2)
 
 
 def test_demand_is_told_in_parts_of_the_limits_refused_or_not() -> None:
