@@ -23,9 +23,11 @@ from service.api.routes import ROUTE_HANDLERS
 from service.brokers.redis import RedisConnectionManager
 from service.documents.openapi import OPENAPI_CONFIG, finish_openapi
 from service.preparation import open_storage
+from service.rooms.deletion import Deleter
 from service.rooms.node import Node
 from service.settings import Settings
 from service.tenants.cache import TenantCache
+from service.tenants.storage import Storage
 from service.transports.connect import ConnectController
 from service.transports.door import Door
 from service.transports.outbox import Turn
@@ -34,6 +36,7 @@ log = structlog.get_logger()
 
 # 48 random bits: unique among nodes and over restarts, as the broker's leases need it.
 NODE_NAME_BYTES = 6
+SAVE_TIMEOUT_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -102,17 +105,7 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
     await broker.start()
     telemetry.register_gauge("connections", lambda: node.connection_count)
     telemetry.register_gauge("rooms", lambda: node.room_count)
-    tasks = [
-        asyncio.create_task(work, name=name)
-        for name, work in (
-            ("pubsub listener", broker.start_pubsub_listener()),
-            ("rooms", node.keep_rooms()),
-            ("tenants", node.keep_tenants()),
-            ("shares of rates", node.shares.keep()),
-        )
-    ]
-    for task in tasks:
-        task.add_done_callback(_fail_loudly)
+    tasks = start_clockwork(broker, node, storage)
     try:
         yield Parts(node, tenants, make_door(settings))
     finally:
@@ -122,7 +115,28 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await node.stop()
         await broker.stop()
+        with contextlib.suppress(TimeoutError):  # a last use is no reason to outstay the time that there is to stop
+            async with asyncio.timeout(SAVE_TIMEOUT_SECONDS):
+                await node.save_key_use(storage.keys)
         await storage.close()
+
+
+def start_clockwork(broker: RedisConnectionManager, node: Node, storage: Storage) -> list[asyncio.Task[None]]:
+    """What runs beside requests and sockets, each until it is cancelled."""
+    deleter = Deleter(node.name, broker, storage.deletions, storage.usage)
+    tasks = [
+        asyncio.create_task(work, name=name)
+        for name, work in (
+            ("pubsub listener", broker.start_pubsub_listener()),
+            ("rooms", node.keep_rooms()),
+            ("tenants", node.keep_tenants()),
+            ("key use", node.keep_key_use(storage.keys)),
+            ("deletions", deleter.keep_deleting()),
+        )
+    ]
+    for task in tasks:
+        task.add_done_callback(_fail_loudly)
+    return tasks
 
 
 def make_door(settings: Settings) -> Door:

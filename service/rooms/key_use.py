@@ -60,7 +60,7 @@ class KeyUse:
         return not (self._signing or self._api)
 
     async def save(self, used: UsedKeys) -> None:
-        """Save what was used; while SQL is out of reach it waits for the next time."""
+        """Save what was used. Raises Unavailable: then it waits for the next time."""
         signing, self._signing = self._signing, {}
         api, self._api = self._api, {}
         try:
@@ -68,3 +68,4 @@ class KeyUse:
         except Unavailable:
             self._signing = signing | self._signing  # what was used meanwhile is later
             self._api = api | self._api
+            raise

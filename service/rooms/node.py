@@ -14,7 +14,6 @@ from service.rooms.fanout import Fanout
 from service.rooms.key_use import SAVE_SECONDS, UsedKeys
 from service.rooms.repair import Repairs
 from service.rooms.room import Room
-from service.rooms.shares import RateShares
 from service.telemetry import counters, new_incident
 from service.tenants.cache import TenantCache
 from service.tenants.snapshot import Change, TenantSnapshot
@@ -46,7 +45,6 @@ class Node:
         self.fanout = Fanout()
         self.is_draining = False
         self._managers: dict[str, ConnectionManager] = {}
-        self.shares = RateShares(broker, self._managers)
         self._repairs = Repairs(broker)
         self._arrivals: list[Room] = []
         # Changed tenants that are looked at now; False: told again meanwhile, so look once more.
@@ -59,7 +57,6 @@ class Node:
         manager = self._managers.get(tenant.id)
         if manager is None:
             manager = self._managers[tenant.id] = ConnectionManager(tenant, self, self.name)
-            manager.budgets.divide(self.shares.of(tenant.id))
         elif manager.tenant.version < tenant.version:
             manager.update(tenant)
         manager.used_at = time.monotonic()
@@ -106,10 +103,13 @@ class Node:
             await self.save_key_use(used)
 
     async def save_key_use(self, used: UsedKeys) -> None:
-        """Save when keys were last used, as far as SQL takes it now."""
-        for manager in list(self._managers.values()):
-            if not manager.key_use.is_saved:
-                await manager.key_use.save(used)
+        """Save when keys were last used, as far as SQL takes it now; what it does not take waits."""
+        try:
+            for manager in list(self._managers.values()):
+                if not manager.key_use.is_saved:
+                    await manager.key_use.save(used)
+        except Unavailable as error:
+            log.info("when keys were last used is saved later", reason=error.message)
 
     async def stop(self) -> None:
         """End the repairs under way."""

@@ -41,7 +41,8 @@ async def test_the_last_use_of_keys_is_saved_once_and_kept_while_sql_is_away() -
     use.note_signing_key("k", 5)
     use.note_api_key("a", 2)
     kept.is_away = True
-    await use.save(kept)
+    with pytest.raises(Unavailable):
+        await use.save(kept)
     assert not use.is_saved
     use.note_api_key("b", 7)
     kept.is_away = False
@@ -54,6 +55,9 @@ async def test_a_node_saves_what_its_tenants_used_and_forgets_none_before() -> N
     node, kept = SimulatedNode(), Kept()
     node.tenant_manager.key_use.note_api_key("a", 2)
     assert not node.tenant_manager.is_empty
+    kept.is_away = True
+    await node.save_key_use(kept)
+    kept.is_away = False
     await node.save_key_use(kept)
     await node.save_key_use(kept)
     assert kept.saved == [("t1", {}, {"a": 2})]
