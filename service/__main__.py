@@ -10,6 +10,9 @@ from service.command_line.options import as_sentence
 _COMMANDS = {  # loaded when asked for: `serve` and `listen` don't wait for SQLAlchemy
     "serve": "service.command_line.serve:serve",
     "tenant": "service.command_line.tenant:tenant",
+    "key": "service.command_line.key:key",
+    "signing-key": "service.command_line.signing_key:signing_key",
+    "room-type": "service.command_line.room_type:room_type",
     "token": "service.command_line.token:token",
     "listen": "service.command_line.conversation:listen",
     "publish": "service.command_line.conversation:publish",

@@ -18,15 +18,17 @@ from litestar.exceptions import HTTPException
 from litestar.types import Scope
 
 from service import telemetry
+from service.api.operators import OperatorAccess
 from service.api.problems import EXCEPTION_HANDLERS
 from service.api.routes import ROUTE_HANDLERS
 from service.brokers.redis import RedisConnectionManager
 from service.documents.openapi import OPENAPI_CONFIG, finish_openapi
-from service.preparation import open_storage
+from service.preparation import load_operator_token, open_storage
 from service.rooms.deletion import Deleter
 from service.rooms.node import Node
 from service.settings import Settings
 from service.tenants.cache import TenantCache
+from service.tenants.storage import Storage
 from service.tenants.storage import Storage
 from service.transports.connect import ConnectController
 from service.transports.door import Door
@@ -46,6 +48,8 @@ class Parts:
     node: Node
     tenants: TenantCache
     door: Door
+    storage: Storage
+    operators: OperatorAccess
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -65,12 +69,22 @@ def create_app(settings: Settings) -> Litestar:
         parts: Parts = app.state.parts
         return parts.tenants
 
+    async def provide_storage() -> Storage:
+        parts: Parts = app.state.parts
+        return parts.storage
+
+    async def provide_operators() -> OperatorAccess:
+        parts: Parts = app.state.parts
+        return parts.operators
+
     app = Litestar(
         [*ROUTE_HANDLERS, ConnectController],
         lifespan=[lifespan],
         dependencies={
             "node": Provide(provide_node),
             "tenants": Provide(provide_tenants),
+            "storage": Provide(provide_storage),
+            "operators": Provide(provide_operators),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         after_exception=[note_socket_bug],
@@ -90,6 +104,7 @@ async def note_socket_bug(error: Exception, scope: Scope) -> None:
 @contextlib.asynccontextmanager
 async def run_node(settings: Settings) -> AsyncIterator[Parts]:
     """Everything that a node needs while it serves, started in order and ended in the opposite one."""
+    operator_token = load_operator_token(settings)
     storage = await open_storage(settings)
     name = secrets.token_urlsafe(NODE_NAME_BYTES)
     broker = RedisConnectionManager(
@@ -107,7 +122,8 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
     telemetry.register_gauge("rooms", lambda: node.room_count)
     tasks = start_clockwork(broker, node, storage)
     try:
-        yield Parts(node, tenants, make_door(settings))
+        door = make_door(settings)
+        yield Parts(node, tenants, door, storage, OperatorAccess(operator_token, door.source_of))
     finally:
         node.is_draining = True
         for task in tasks:

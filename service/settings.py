@@ -83,6 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`trust` believes that it kept all."
         ),
     ] = "prove"
+    audit_retention_days: Annotated[
+        int, Meta(ge=1, le=36_500, description="How long it is known who changed what of a tenant.")
+    ] = 365
     outbox_max_bytes: Annotated[
         int,
         Meta(ge=65_536, le=2**30, description="Bytes that may wait for one slow socket before it is closed with 4450."),

@@ -36,6 +36,7 @@ OTHER_VALUES: dict[str, Any] = {
     "sealing_key": KEY,
     "operator_token": "rco_canary-canary-canary-canary-canary",
     "redis_restart": "trust",
+    "audit_retention_days": 30,
     "outbox_max_bytes": 65_536,
     "ping_interval_seconds": 0.5,
     "pong_timeout_seconds": 0.25,

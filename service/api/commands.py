@@ -62,7 +62,7 @@ async def check_origin(connection: Connection, _: BaseRouteHandler) -> None:
 class CommandsController(Controller):
     """`/v1/commands`."""
 
-    path = "/v1/commands"
+    path = "/commands"
     tags = ("commands",)
 
     @post(

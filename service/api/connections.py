@@ -1,12 +1,14 @@
 """Connections: the live sockets of a tenant."""
 
+from functools import partial
+
 from litestar import Controller, MediaType, delete
 from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_202_ACCEPTED
 
-from service.api.cursors import read_cursor, write_cursor
+from service.api.cursors import page_of
 from service.api.guards import needs
-from service.api.operations import read
+from service.api.operations import named, read
 from service.api.parameters import ConnectionInPath, Cursor, Limit
 from service.brokers.broker import ConnectionEntry
 from service.protocol.errors import NotFound
@@ -19,7 +21,7 @@ _QUERY = "connections"
 class ConnectionsController(Controller):
     """`/v1/connections`."""
 
-    path = "/v1/connections"
+    path = "/connections"
     tags = ("connections",)
 
     @read(operation_id="listConnections", summary="List the connections", **needs("read"))
@@ -28,14 +30,9 @@ class ConnectionsController(Controller):
     ) -> ConnectionPage:
         """The tenant's connections on all nodes, by id."""
         tenant_id = manager.tenant.id
-        after = "" if cursor is None else read_cursor(tenant_id, _QUERY, cursor)
-        # One more than asked for tells whether there is another page.
-        found = await manager.broker.list_connections(tenant_id, after, limit + 1)
-        page = found[:limit]
-        return ConnectionPage(
-            items=[_detail(entry) for entry in page],
-            next_cursor=write_cursor(tenant_id, _QUERY, page[-1].connection) if len(found) > limit else None,
-        )
+        find = partial(manager.broker.list_connections, tenant_id)
+        found, next_cursor = await page_of(tenant_id, _QUERY, cursor, limit, find, lambda entry: entry.connection)
+        return ConnectionPage(items=[_detail(entry) for entry in found], next_cursor=next_cursor)
 
     @read("/{connection:str}", operation_id="getConnection", summary="Look at one connection", **needs("read"))
     async def read_connection(
@@ -49,7 +46,7 @@ class ConnectionsController(Controller):
 
     @delete(
         "/{connection:str}",
-        operation_id="disconnect",
+        operation_id=named("disconnect"),
         summary="Disconnect one connection",
         **needs("disconnect"),
         status_code=HTTP_202_ACCEPTED,

@@ -12,7 +12,7 @@ from service.rooms.connection_manager import ConnectionManager
 class CountsController(Controller):
     """`/v1/counts`."""
 
-    path = "/v1/counts"
+    path = "/counts"
     tags = ("counts",)
 
     @read(operation_id="getCounts", summary="Count connections, users and rooms", **needs("read"))

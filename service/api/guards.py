@@ -1,4 +1,4 @@
-"""Who asks: a tenant's server by its API key, or a user by a token. Neither is taken for the other.
+"""Who asks: a tenant's server by its API key, a user by a token, the operator. None is taken for another.
 
 Guards run before a byte of the body is read, so that a stranger costs nothing but a look-up.
 """
@@ -11,15 +11,22 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
+from service.api.operators import OperatorAccess
+from service.api.parameters import TenantInPath
 from service.api.strict import limit_body
-from service.protocol.errors import Forbidden, Unauthenticated
+from service.protocol.errors import Forbidden, NotFound, Unauthenticated, Unavailable
+from service.protocol.identifiers import is_tenant
 from service.rooms.connection_manager import ConnectionManager
 from service.rooms.node import Node
+from service.tenants.audit import Actor
 from service.tenants.cache import TenantCache
 from service.tenants.snapshot import TenantSnapshot
+from service.tenants.storage import Storage
 from service.tenants.tokens import Grant, authenticate_api_key, verify
 
 BATCH_BODY_BYTES: Final = 8 * 1024 * 1024
+OPERATOR_BODY_BYTES: Final = 64 * 1024
+_ACTOR: Final = "roomcast_actor"
 _MANAGER: Final = "roomcast_manager"
 _GRANT: Final = "roomcast_grant"
 
@@ -32,16 +39,32 @@ def needs(scope: str) -> dict[str, Any]:
 
 
 def requires(scope: str) -> Guard:
-    """A guard that lets pass requests with an API key of a tenant in force that has `scope`; counted in its rate."""
+    """A guard that lets pass requests with an API key of a tenant in force that has `scope`; counted in its rate.
+
+    At the operator's path of the same, its token alone opens, also for a tenant that is suspended.
+    """
 
     async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
+        if "tenant" in connection.path_params:
+            await check_operator(connection, handler)
+            bind_tenant(connection, handler, await _named_tenant(connection, handler), await _node(handler))
+            return
         tenant, key = await authenticate_api_key(await _tenants(handler), bearer(connection), now_ms())
+        connection.state[_ACTOR] = Actor("api_key", key.key_id)
         manager = await enter_tenant(connection, handler, tenant)
         manager.budgets.take_request()
         if scope not in key.scopes:
             raise Forbidden(f"the API key does not have the scope {scope}")
 
     return guard
+
+
+async def check_operator(connection: Connection, handler: BaseRouteHandler) -> None:
+    """A guard that lets the operator pass. Raises Forbidden for an API key, Unauthenticated, RateLimited."""
+    access: OperatorAccess = await handler.resolve_dependencies()["operators"]()
+    access.check(connection, bearer(connection))
+    connection.state[_ACTOR] = Actor("operator")
+    limit_body(connection, OPERATOR_BODY_BYTES)
 
 
 async def identify_user(connection: Connection, handler: BaseRouteHandler) -> None:
@@ -55,7 +78,13 @@ async def enter_tenant(connection: Connection, handler: BaseRouteHandler, tenant
     """Bind the request to its tenant: manager and body limit. Raises Forbidden when the tenant is suspended."""
     if not tenant.active:
         raise Forbidden("the tenant is suspended")
-    node = await _node(handler)
+    return bind_tenant(connection, handler, tenant, await _node(handler))
+
+
+def bind_tenant(
+    connection: Connection, handler: BaseRouteHandler, tenant: TenantSnapshot, node: Node
+) -> ConnectionManager:
+    """Bind the request to a tenant in whatever state: manager and body limit."""
     manager = node.manager(tenant)
     connection.state[_MANAGER] = manager
     limit_body(connection, BATCH_BODY_BYTES if handler.opt.get("is_batch") else tenant.limits.frame_bytes)
@@ -73,6 +102,17 @@ def bearer(connection: Connection) -> str:
 def provide_manager(request: Request[Any, Any, Any]) -> ConnectionManager:
     """The ConnectionManager of the tenant whose credentials the request carries; its guard found it."""
     return manager_of(request)
+
+
+def provide_named_manager(request: Request[Any, Any, Any], tenant: TenantInPath) -> ConnectionManager:
+    """The ConnectionManager of the tenant that the operator's path names; the guard found it. `tenant` is checked."""
+    return manager_of(request)
+
+
+def provide_actor(request: Request[Any, Any, Any]) -> Actor:
+    """Who the audit says that it was."""
+    actor: Actor = request.state[_ACTOR]
+    return actor
 
 
 def manager_of(connection: Connection) -> ConnectionManager:
@@ -96,6 +136,23 @@ def grant_of(connection: Connection) -> Grant:
 def now_ms() -> int:
     """Unix time in milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+async def _named_tenant(connection: Connection, handler: BaseRouteHandler) -> TenantSnapshot:
+    """The tenant that the path names. Raises Invalid, NotFound, Unavailable."""
+    name: str = connection.path_params["tenant"]
+    if not is_tenant(name):  # SQL takes no NUL
+        raise NotFound("tenant")
+    tenants = await _tenants(handler)
+    storage: Storage = await handler.resolve_dependencies()["storage"]()
+    try:
+        # A name that was made, or made again, a moment ago at another node is known here at once.
+        tenant = await tenants.find_by_id((await storage.tenants.read(name)).id)
+    except Unavailable:
+        tenant = await tenants.find(name)
+    if tenant is None:
+        raise NotFound("tenant")
+    return tenant
 
 
 async def _tenants(handler: BaseRouteHandler) -> TenantCache:

@@ -10,7 +10,7 @@ from litestar.status_codes import HTTP_200_OK
 from msgspec import UNSET, UnsetType
 
 from service.api.guards import manager_of, needs
-from service.api.operations import read
+from service.api.operations import named, read
 from service.api.parameters import Before, Limit, RoomInPath, Since
 from service.api.problems import note_bug
 from service.api.strict import StrictBody
@@ -37,7 +37,7 @@ _under_way: WeakKeyDictionary[ConnectionManager, asyncio.Lock] = WeakKeyDictiona
 class RoomMessagesController(Controller):
     """`/v1/rooms/{room}/messages`."""
 
-    path = "/v1/rooms/{room:str}/messages"
+    path = "/rooms/{room:str}/messages"
     tags = ("messages",)
 
     @read(operation_id="listMessages", summary="Page through kept messages", **needs("read"))
@@ -52,7 +52,9 @@ class RoomMessagesController(Controller):
         """Kept messages, ascending: the first `limit` after `since`, else the last ones before `before` or the head."""
         return await manager.history(room, since=since, before=before, limit=limit)
 
-    @post(operation_id="publishMessage", summary="Publish a message to a room", **needs("publish"), dto=StrictBody)
+    @post(
+        operation_id=named("publishMessage"), summary="Publish a message to a room", **needs("publish"), dto=StrictBody
+    )
     async def publish(
         self, manager: NamedDependency[ConnectionManager], room: RoomInPath, data: JSONBody[PublishBody]
     ) -> PublishAnswer:
@@ -62,7 +64,7 @@ class RoomMessagesController(Controller):
         publication = await manager.broadcast_to_room(message, room, exclude, key=_or_none(data.key))
         return PublishAnswer(position=position_text(publication), duplicate=publication.duplicate)
 
-    @delete(operation_id="forgetMessages", summary="Forget a room's messages", **needs("manage"))
+    @delete(operation_id=named("forgetMessages"), summary="Forget a room's messages", **needs("manage"))
     async def forget_messages(self, manager: NamedDependency[ConnectionManager], room: RoomInPath) -> None:
         """Drops what the room keeps and begins a new epoch, which its members are told as a `gap`."""
         await manager.broker.forget_history(manager.broker.address(manager.tenant.id, room))
@@ -83,11 +85,11 @@ class BatchOfBytes(StrictBody):
 class BatchController(Controller):
     """`/v1/messages`."""
 
-    path = _BATCH_PATH
+    path = "/messages"
     tags = ("messages",)
 
     @post(
-        operation_id="publishMessages",
+        operation_id=named("publishMessages"),
         summary="Publish up to 1,000 messages",
         **needs("publish"),
         status_code=HTTP_200_OK,

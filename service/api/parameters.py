@@ -1,10 +1,19 @@
 """The parameters of paths and queries, checked and described once."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from litestar.params import PathParameter, QueryParameter
 
-from service.protocol.identifiers import CONNECTION_PATTERN, POSITION_PATTERN, ROOM_PATTERN, USER_PATTERN
+from service.protocol.administration import KEY_ID_PATTERN, KID_PATTERN, ROOM_TYPE_NAME_PATTERN
+from service.protocol.identifiers import (
+    CONNECTION_PATTERN,
+    POSITION_PATTERN,
+    ROOM_PATTERN,
+    TENANT_PATTERN,
+    USER_PATTERN,
+)
+
+_DATE_TIME: Final = {"format": "date-time"}
 
 RoomInPath = Annotated[str, PathParameter(pattern=ROOM_PATTERN, description="A room's name.")]
 UserInPath = Annotated[str, PathParameter(pattern=USER_PATTERN, description="A user, as the tenant names it.")]
@@ -27,5 +36,25 @@ Prefix = Annotated[
     QueryParameter(
         pattern=r"^[A-Za-z0-9_\-=@,.;:]{0,200}$(?!\n)", description="What the names of the listed rooms begin with."
     ),
+]
+TenantInPath = Annotated[str, PathParameter(pattern=TENANT_PATTERN, description="A tenant's name.")]
+KeyIdInPath = Annotated[str, PathParameter(pattern=KEY_ID_PATTERN, description="An API key's id, as it stands in it.")]
+KidInPath = Annotated[str, PathParameter(pattern=KID_PATTERN, description="A signing key's `kid`.")]
+RoomTypeInPath = Annotated[str, PathParameter(pattern=ROOM_TYPE_NAME_PATTERN, description="A room type's name.")]
+NamePrefix = Annotated[
+    str,
+    QueryParameter(
+        name="prefix",
+        pattern=r"^[a-z0-9-]{0,63}$(?!\n)",
+        description="What the names of the listed tenants begin with.",
+    ),
+]
+From = Annotated[
+    str | None,
+    QueryParameter(name="from", schema_extra=_DATE_TIME, description="The instant from which on, in RFC 3339's form."),
+]
+To = Annotated[
+    str | None,
+    QueryParameter(name="to", schema_extra=_DATE_TIME, description="The instant before which, in RFC 3339's form."),
 ]
 Reconnect = Annotated[bool, QueryParameter(description="Whether the client is told to come back.")]

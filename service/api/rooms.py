@@ -1,9 +1,11 @@
 """Rooms: which are occupied, and who is where."""
 
+from functools import partial
+
 from litestar import Controller
 from litestar.di import NamedDependency
 
-from service.api.cursors import read_cursor, write_cursor
+from service.api.cursors import page_of
 from service.api.guards import needs
 from service.api.operations import read
 from service.api.parameters import Cursor, Limit, Prefix, RoomInPath
@@ -15,7 +17,7 @@ from service.rooms.connection_manager import ConnectionManager
 class RoomsController(Controller):
     """`/v1/rooms`, but the messages."""
 
-    path = "/v1/rooms"
+    path = "/rooms"
     tags = ("rooms",)
 
     @read(operation_id="listRooms", summary="List the occupied rooms", **needs("read"))
@@ -28,13 +30,11 @@ class RoomsController(Controller):
     ) -> RoomPage:
         """Occupied rooms by name, those of all nodes; the list is exact within 2 s."""
         tenant_id, query = manager.tenant.id, f"rooms\0{prefix}"
-        after = "" if cursor is None else read_cursor(tenant_id, query, cursor)
-        # One more than asked for tells whether there is another page.
-        found = await manager.broker.list_rooms(tenant_id, prefix, after, limit + 1)
-        page = found[:limit]
+        find = partial(manager.broker.list_rooms, tenant_id, prefix)
+        found, next_cursor = await page_of(tenant_id, query, cursor, limit, find, lambda item: item.room)
         return RoomPage(
-            items=[RoomSummary(room=item.room, connections=item.connections, users=item.users) for item in page],
-            next_cursor=write_cursor(tenant_id, query, page[-1].room) if len(found) > limit else None,
+            items=[RoomSummary(room=item.room, connections=item.connections, users=item.users) for item in found],
+            next_cursor=next_cursor,
         )
 
     @read("/{room:str}", operation_id="getRoom", summary="Look at one room", **needs("read"))
@@ -43,11 +43,11 @@ class RoomsController(Controller):
         head = await manager.broker.describe_room(manager.broker.address(manager.tenant.id, room))
         if head is None:
             raise NotFound("room")
-        keeps_history = manager.tenant.limits.history_messages > 0
+        rules = manager.rooms.rules(room)
         return RoomDetail(
             room=room,
-            room_type="default",
+            room_type=rules.type_name,
             connections=head.connections,
             users=head.users,
-            position=str(head.position) if keeps_history else None,
+            position=str(head.position) if rules.keeps_history else None,
         )

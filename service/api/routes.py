@@ -1,39 +1,68 @@
-"""All of REST: what `app.py` puts into the one application."""
+"""All of REST: what `app.py` puts into the one application.
 
-from typing import Final
+What is there for a tenant stands twice, with the same handlers: for its own servers below `/v1`, and for the operator
+below `/v1/tenants/{tenant}`. Guards and `manager` tell the two apart.
+"""
 
-from litestar import Router
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from litestar import Controller, Router
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
+from service.api.audit import AuditController
 from service.api.commands import CommandsController
 from service.api.connections import ConnectionsController
 from service.api.counts import CountsController
-from service.api.guards import provide_manager
+from service.api.guards import provide_actor, provide_manager, provide_named_manager
 from service.api.health import HealthController
+from service.api.keys import KeysController
 from service.api.messages import BatchController, RoomMessagesController
+from service.api.operations import TENANT_PATH
+from service.api.revocations import RevocationsController
+from service.api.room_types import RoomTypesController
 from service.api.rooms import RoomsController
+from service.api.signing_keys import SigningKeysController
 from service.api.strict import StrictRequest, check_address
+from service.api.tenants import TenantsController
 from service.api.tokens import TokensController
 from service.api.users import UsersController
 
-_VERSION_1: Final = Router(
-    path="/",
-    route_handlers=[
-        BatchController,
-        CommandsController,
-        ConnectionsController,
-        CountsController,
-        RoomMessagesController,
-        RoomsController,
-        TokensController,
-        UsersController,
-    ],
-    guards=[check_address],
-    dependencies={"manager": Provide(provide_manager, sync_to_thread=False)},
-    request_class=StrictRequest,
-    request_max_body_size=None,  # StrictRequest holds the tenant's own limit
-    return_dto=None,
-)
+_OF_A_TENANT: Final[list[type[Controller]]] = [
+    AuditController,
+    BatchController,
+    ConnectionsController,
+    CountsController,
+    KeysController,
+    RevocationsController,
+    RoomMessagesController,
+    RoomTypesController,
+    RoomsController,
+    SigningKeysController,
+    TokensController,
+    UsersController,
+]
 
-ROUTE_HANDLERS: Final[list[ControllerRouterHandler]] = [_VERSION_1, HealthController]
+
+def _router(path: str, controllers: Sequence[type[Controller]], provide: Callable[..., Any]) -> Router:
+    return Router(
+        path=path,
+        route_handlers=controllers,
+        guards=[check_address],
+        dependencies={
+            "manager": Provide(provide, sync_to_thread=False),
+            "actor": Provide(provide_actor, sync_to_thread=False),
+        },
+        request_class=StrictRequest,
+        request_max_body_size=None,  # StrictRequest holds the tenant's own limit
+        return_dto=None,
+    )
+
+
+ROUTE_HANDLERS: Final[list[ControllerRouterHandler]] = [
+    _router("/v1", [*_OF_A_TENANT, CommandsController], provide_manager),
+    _router(TENANT_PATH, _OF_A_TENANT, provide_named_manager),
+    _router("/", [TenantsController], provide_manager),
+    HealthController,
+]

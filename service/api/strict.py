@@ -47,7 +47,10 @@ class StrictRequest(Request[Any, Any, State]):
     """A request whose body is read once, up to `limit_body`, so that memory is bounded whatever is sent."""
 
     async def body(self) -> bytes:
-        """The whole body. Raises TooLarge (`max_frame_bytes`), Malformed if it is empty, Invalid if it stays out."""
+        """The whole body. Raises TooLarge (`max_frame_bytes`), Malformed if it is empty, Invalid if it stays out.
+
+        It may be empty where the operation says `may_have_body`: then its `data` keeps its default.
+        """
         max_bytes: int | None = self.state.get(_BODY_LIMIT, 0)
         declared = self.headers.get("content-length", "")
         if max_bytes is not None and declared.isdecimal() and int(declared[:20]) > max_bytes + _DRAINED_BYTES:
@@ -57,7 +60,7 @@ class StrictRequest(Request[Any, Any, State]):
                 whole = await self._receive_whole(max_bytes)
         except TimeoutError:
             raise Invalid(f"the body did not arrive within {BODY_TIMEOUT_SECONDS} seconds") from None
-        if not whole:
+        if not whole and not self.route_handler.opt.get("may_have_body"):
             raise Malformed("the body is empty")
         return whole
 
@@ -203,7 +206,7 @@ def check_address(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseR
 @lru_cache(maxsize=256)
 def _query_parameters(handler: BaseRouteHandler) -> frozenset[str]:
     return frozenset(
-        name
+        field.kwarg_definition.name or name
         for name, field in handler.parsed_fn_signature.parameters.items()
         if isinstance(field.kwarg_definition, QueryParameter)
     )

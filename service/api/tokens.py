@@ -6,6 +6,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET
 
 from service.api.guards import needs, now_ms
+from service.api.operations import named
 from service.api.strict import StrictBody
 from service.protocol.resources import TokenAnswer, TokenBody
 from service.rooms.connection_manager import ConnectionManager
@@ -17,10 +18,10 @@ _DEFAULT_TTL_SECONDS = 3_600
 class TokensController(Controller):
     """`/v1/tokens`."""
 
-    path = "/v1/tokens"
+    path = "/tokens"
     tags = ("tokens",)
 
-    @post(operation_id="createToken", summary="Sign a token for a user", dto=StrictBody, **needs("manage"))
+    @post(operation_id=named("createToken"), summary="Sign a token for a user", dto=StrictBody, **needs("manage"))
     async def create_token(self, manager: NamedDependency[ConnectionManager], data: JSONBody[TokenBody]) -> TokenAnswer:
         """Signed with the tenant's HS256 key, by default for an hour; `conflict` when it has none."""
         now = now_ms()

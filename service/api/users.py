@@ -7,7 +7,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 from msgspec import UNSET
 
 from service.api.guards import needs
-from service.api.operations import read
+from service.api.operations import named, read
 from service.api.parameters import Reconnect, UserInPath
 from service.api.strict import StrictBody
 from service.protocol.resources import DirectBody, UserDetail
@@ -18,7 +18,7 @@ from service.rooms.fanout import OutgoingMessage
 class UsersController(Controller):
     """`/v1/users/{user}`."""
 
-    path = "/v1/users/{user:str}"
+    path = "/users/{user:str}"
     tags = ("users",)
 
     @read(operation_id="getUser", summary="Look at one user", **needs("read"))
@@ -33,7 +33,7 @@ class UsersController(Controller):
 
     @post(
         "/messages",
-        operation_id="sendToUser",
+        operation_id=named("sendToUser"),
         summary="Send to a user",
         **needs("publish"),
         status_code=HTTP_202_ACCEPTED,
@@ -49,7 +49,7 @@ class UsersController(Controller):
 
     @delete(
         "/connections",
-        operation_id="disconnectUser",
+        operation_id=named("disconnectUser"),
         summary="Disconnect a user",
         **needs("disconnect"),
         status_code=HTTP_202_ACCEPTED,

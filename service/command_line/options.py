@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
+from service.protocol.errors import Invalid
+from service.protocol.instants import read_instant
 from service.settings import Settings, SettingsError, flag_name, read_settings, serve_flags, variable_name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,6 +47,25 @@ def settings_of(texts: dict[str, str | None]) -> Settings:
         return read_settings({**os.environ, **given})
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
+
+
+def stored(command: F) -> F:
+    """A decorator for a command of the database: `--json` as `as_json`, and where the database is, for `ask`."""
+    command = setting_options("data_dir", "database_url")(command)
+    return option("--json", "as_json", is_flag=True, envvar="ROOMCAST_JSON", help="Print JSON.")(command)
+
+
+class Instant(click.ParamType[int]):
+    """An instant as RFC 3339 writes it, in Unix milliseconds."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Fails, as wrong use, for any other text."""
+        try:
+            return value if isinstance(value, int) else read_instant(value, "$")
+        except Invalid as error:
+            self.fail(error.message, param, ctx)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from service.protocol.commands import WebSocketCommand
 from service.protocol.errors import NotFound, Problem
 from service.protocol.events import WebSocketEvent
 
+_OPERATORS_PATH: Final = "/v1/tenants"
 _UNIONS: Final[dict[str, Any]] = {"WebSocketCommand": WebSocketCommand, "WebSocketEvent": WebSocketEvent}
 
 
@@ -46,9 +47,10 @@ async def _only_the_document(connection: ASGIConnection[Any, Any, Any, Any], _: 
 OPENAPI_CONFIG: Final = OpenAPIConfig(
     title="Roomcast",
     version=version("roomcast"),
-    summary="Rooms, messages and connections of one tenant, for its servers.",
+    summary="Rooms, messages and connections of one tenant, for its servers; and tenants, for the operator.",
     description=(
-        "Send `Authorization: Bearer <API key>`; `POST /v1/commands` takes a user's token instead. Every failure is a "
+        "Send `Authorization: Bearer <API key>`; `POST /v1/commands` takes a user's token instead, and all below "
+        "`/v1/tenants` the operator's, also for what a tenant's own servers do below `/v1`. Every failure is a "
         "`application/problem+json`. The two unions `WebSocketCommand` and `WebSocketEvent` are also what travels "
         "over `/v1/connect`, the WebSocket."
     ),
@@ -60,6 +62,11 @@ OPENAPI_CONFIG: Final = OpenAPIConfig(
                 type="http",
                 scheme="bearer",
                 description="An API key, `rck_…`; its scopes are read, publish, disconnect, manage.",
+            ),
+            "operatorToken": SecurityScheme(
+                type="http",
+                scheme="bearer",
+                description="The operator's token, from `operator-token` of the data directory.",
             ),
             "userToken": SecurityScheme(
                 type="http", scheme="bearer", bearer_format="JWT", description="A token of one of the tenant's users."
@@ -75,14 +82,19 @@ def finish_openapi(app: Litestar) -> OpenAPI:
     """Complete the document that `/schema/openapi.json` serves. Call once, when all routes are registered."""
     document = app.openapi_schema
     operations = list(_operations(app, document))
-    types = [body for _, handler in operations for body in _bodies(handler) if body is not None]
+    for operation, _, path in operations:
+        if path.startswith(_OPERATORS_PATH):
+            operation.security = [{"operatorToken": []}]
+    types = [body for _, handler, _ in operations for body in _bodies(handler) if body is not None]
     schemas, components = component_schemas([*types, Problem], _UNIONS)
     document.components.schemas = cast(Any, components)
     document.components.responses = problem_responses()
     ready = iter(schemas)
-    for operation, handler in operations:
+    for operation, handler, _ in operations:
         request, answer = (None if body is None else next(ready) for body in _bodies(handler))
         _finish_operation(operation, request, answer)
+        if handler.opt.get("may_have_body"):
+            cast(RequestBody, operation.request_body).required = False
     return document
 
 
@@ -90,10 +102,13 @@ def _finish_operation(operation: Operation, request: Any, answer: Any) -> None:
     """Put msgspec's schemas into one operation, and the problems beside its answer."""
     if isinstance(operation.request_body, RequestBody):
         operation.request_body.content = {"application/json": OpenAPIMediaType(schema=request)}
-    success = next(status for status in operation.responses or {} if status.startswith("2"))
     content = None if answer is None else {"application/json": OpenAPIMediaType(schema=answer)}
-    response = OpenAPIResponse(description=HTTPStatus(int(success)).phrase, content=content)
-    operation.responses = {success: response, **problem_statuses(operation)}
+    successes = {
+        status: OpenAPIResponse(description=HTTPStatus(int(status)).phrase, content=content)
+        for status in operation.responses or {}
+        if status.startswith("2")
+    }
+    operation.responses = {**successes, **problem_statuses(operation)}
     for parameter in operation.parameters or ():
         if isinstance(parameter, Parameter):
             parameter.schema = _shape_parameter(parameter.schema)
@@ -103,20 +118,21 @@ def _shape_parameter(schema: Any) -> Any:
     """A parameter that may be left out is not one that may be null, and an integer's bounds are integers."""
     kept = [choice for choice in schema.one_of or () if choice.type != "null"]
     shaped = kept[0] if len(kept) == 1 else schema
+    shaped.format = shaped.format or schema.format
     if shaped.type == "integer":
         shaped.minimum, shaped.maximum = int(shaped.minimum), int(shaped.maximum)
     return shaped
 
 
-def _operations(app: Litestar, document: OpenAPI) -> Iterator[tuple[Operation, HTTPRouteHandler]]:
-    """Each documented operation with its handler; HEAD goes without saying, and is taken out."""
+def _operations(app: Litestar, document: OpenAPI) -> Iterator[tuple[Operation, HTTPRouteHandler, str]]:
+    """Each documented operation with its handler and path; HEAD goes without saying, and is taken out."""
     for route in app.routes:
         item = (document.paths or {}).get(route.path_format)
         if isinstance(route, HTTPRoute) and item is not None:
             item.head = None
             for method, (handler, _) in route.route_handler_map.items():
                 if (operation := getattr(item, method.lower())) is not None:
-                    yield operation, handler
+                    yield operation, handler, route.path_format
 
 
 def _bodies(handler: HTTPRouteHandler) -> tuple[Any, Any]:

@@ -78,6 +78,10 @@ class Door:
             address = before
         return address
 
+    def source_of(self, peer: str, headers: Headers) -> str:
+        """What counts as one client's address, where addresses are counted."""
+        return _source(self.client_address(peer, headers))
+
     def _is_trusted(self, address: str) -> bool:
         parsed = _parse(address)
         return parsed is not None and any(parsed in network for network in self._trusted_proxies)
