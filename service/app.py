@@ -29,7 +29,6 @@ from service.rooms.node import Node
 from service.settings import Settings
 from service.tenants.cache import TenantCache
 from service.tenants.storage import Storage
-from service.tenants.storage import Storage
 from service.transports.connect import ConnectController
 from service.transports.door import Door
 from service.transports.outbox import Turn
@@ -146,6 +145,7 @@ def start_clockwork(broker: RedisConnectionManager, node: Node, storage: Storage
             ("pubsub listener", broker.start_pubsub_listener()),
             ("rooms", node.keep_rooms()),
             ("tenants", node.keep_tenants()),
+            ("shares of rates", node.shares.keep()),
             ("key use", node.keep_key_use(storage.keys)),
             ("deletions", deleter.keep_deleting()),
         )
