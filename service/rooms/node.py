@@ -14,6 +14,7 @@ from service.rooms.fanout import Fanout
 from service.rooms.key_use import SAVE_SECONDS, UsedKeys
 from service.rooms.repair import Repairs
 from service.rooms.room import Room
+from service.rooms.shares import RateShares
 from service.telemetry import counters, new_incident
 from service.tenants.cache import TenantCache
 from service.tenants.snapshot import Change, TenantSnapshot
@@ -45,6 +46,7 @@ class Node:
         self.fanout = Fanout()
         self.is_draining = False
         self._managers: dict[str, ConnectionManager] = {}
+        self.shares = RateShares(broker, self._managers)
         self._repairs = Repairs(broker)
         self._arrivals: list[Room] = []
         # Changed tenants that are looked at now; False: told again meanwhile, so look once more.
@@ -57,6 +59,7 @@ class Node:
         manager = self._managers.get(tenant.id)
         if manager is None:
             manager = self._managers[tenant.id] = ConnectionManager(tenant, self, self.name)
+            manager.budgets.divide(self.shares.of(tenant.id))
         elif manager.tenant.version < tenant.version:
             manager.update(tenant)
         manager.used_at = time.monotonic()
