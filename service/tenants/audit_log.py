@@ -2,6 +2,7 @@
 
 from sqlalchemy import select
 
+from service.protocol.identifiers import SAFE_INTEGER
 from service.tenants.audit import AuditEntry, read_audit_row
 from service.tenants.tables import AuditRow
 from service.tenants.transactions import Transactions
@@ -24,7 +25,7 @@ class AuditLog:
         if tenant_id is not None:
             query = query.where(AuditRow.tenant_id == tenant_id)
         if before_id is not None:
-            query = query.where(AuditRow.id < before_id)
+            query = query.where(AuditRow.id < min(before_id, SAFE_INTEGER))
         if to_ms is not None:
             query = query.where(AuditRow.at_ms < to_ms)
         async with self._transactions.read() as session:

@@ -88,7 +88,17 @@ async def sql_as_unavailable(*, changing: bool = False) -> AsyncIterator[None]:
             yield
     except (IntegrityError, ProgrammingError, DataError, NotSupportedError):
         raise
-    except (DBAPIError, PoolTimeoutError, TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (
+        DBAPIError,
+        PoolTimeoutError,
+        TimeoutError,
+        OSError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+    ) as error:
+        # SQLAlchemy has no class of its own for asyncpg's data errors (SQLSTATE 22...: a text with NUL, too long).
+        if str(getattr(getattr(error, "orig", None), "sqlstate", "")).startswith("22"):
+            raise
         unknown = "; it is unknown whether the change was stored" if changing else ""
         raise Unavailable(f"the database is out of reach{unknown}") from None
 

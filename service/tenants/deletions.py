@@ -5,6 +5,7 @@ from typing import Final
 from sqlalchemy import or_, select, update
 
 from service.protocol.errors import NotFound
+from service.protocol.identifiers import is_tenant
 from service.tenants.audit import SYSTEM
 from service.tenants.records import Deletion
 from service.tenants.rows import read_deletion, unix_time_ms
@@ -30,7 +31,7 @@ class Deletions:
         """The latest deletion of a tenant of this name, done or not."""
         latest = select(DeletionRow).where(DeletionRow.name == name).order_by(DeletionRow.asked_at_ms.desc()).limit(1)
         async with self._transactions.read() as session:
-            row = await session.scalar(latest)
+            row = await session.scalar(latest) if is_tenant(name) else None
         return None if row is None else read_deletion(row)
 
     async def claim(self, tenant_id: str, node: str, until_at_ms: int) -> bool:

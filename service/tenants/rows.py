@@ -22,7 +22,8 @@ from service.tenants.tables import ApiKeyRow, DeletionRow, RoomTypeRow, SigningK
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[!$-.0->\[-~]{1,255}")
 _MAX_ORIGINS = 100  # each handshake from a browser is compared with them
 _KID = re.compile(r"[A-Za-z0-9_.:=-]{1,64}")
-_KEY_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{0,200}")
+_TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
+_MAX_KEY_NAME = 200  # characters
 
 _log = structlog.get_logger(__name__)
 
@@ -215,10 +216,24 @@ def api_key_facts(row: ApiKeyRow) -> dict[str, Any]:
 
 
 def _check_key(name: str, expires_at_ms: int | None) -> None:
-    if not _KEY_NAME.fullmatch(name):
-        raise Invalid("a key's name has at most 200 characters, and no control characters", "$.name")
+    if len(name) > _MAX_KEY_NAME or not is_text(name):
+        raise Invalid(f"a key's name has at most {_MAX_KEY_NAME} characters, and no control characters", "$.name")
     if expires_at_ms is not None:
         check_future(expires_at_ms, "$.expires_at_ms")
+
+
+def is_text(text: str) -> bool:
+    """Whether both databases take it, and a list shows it: no control characters (PostgreSQL has no NUL in texts), no
+    half of a surrogate pair.
+    """
+    return _TEXT.fullmatch(text) is not None
+
+
+def check_cursor(after: str) -> str:
+    """The name after which a page begins. Raises Invalid when it is none that a page has given."""
+    if not is_text(after):
+        raise Invalid("this cursor is none that a page has given", "$.cursor")
+    return after
 
 
 def check_future(at_ms: int, path: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.protocol.identifiers import is_tenant
 from service.tenants.audit import SYSTEM
 from service.tenants.audit_log import AuditLog
 from service.tenants.database import (
@@ -99,7 +100,7 @@ class Storage:
 
     async def find_tenant(self, name: str) -> TenantSnapshot | None:
         """The tenant of this name with its keys in force."""
-        return await self._snapshot(TenantRow.name == name)
+        return await self._snapshot(TenantRow.name == name) if is_tenant(name) else None
 
     async def find_tenant_by_id(self, tenant_id: str) -> TenantSnapshot | None:
         """The tenant of this internal id with its keys in force."""

@@ -13,6 +13,8 @@ from service.tenants.keys import Sealer, new_hs256_secret
 from service.tenants.records import ApiKeyRecord, SigningKeyRecord
 from service.tenants.rows import (
     api_key_facts,
+    check_cursor,
+    is_text,
     make_api_key,
     make_signing_key,
     read_api_key_record,
@@ -88,14 +90,14 @@ class Keys:
 
     async def page_signing_keys(self, tenant_id: str, after: str, limit: int) -> list[SigningKeyRecord]:
         """At most `limit` keys by kid, from the one that follows `after` ("": the first); ended ones too."""
-        mine = (SigningKeyRow.tenant_id == tenant_id) & (SigningKeyRow.kid > after)
+        mine = (SigningKeyRow.tenant_id == tenant_id) & (SigningKeyRow.kid > check_cursor(after))
         page = select(SigningKeyRow).where(mine).order_by(SigningKeyRow.kid).limit(limit)
         async with self._transactions.read() as session:
             return [read_signing_key_record(row, self._sealer) for row in await session.scalars(page)]
 
     async def page_api_keys(self, tenant_id: str, after: str, limit: int) -> list[ApiKeyRecord]:
         """At most `limit` keys by key id, from the one that follows `after` ("": the first); ended ones too."""
-        mine = (ApiKeyRow.tenant_id == tenant_id) & (ApiKeyRow.key_id > after)
+        mine = (ApiKeyRow.tenant_id == tenant_id) & (ApiKeyRow.key_id > check_cursor(after))
         page = select(ApiKeyRow).where(mine).order_by(ApiKeyRow.key_id).limit(limit)
         async with self._transactions.read() as session:
             return [read_api_key_record(row) for row in await session.scalars(page)]
@@ -104,7 +106,8 @@ class Keys:
         """No token under this key is accepted any more; said twice is said once. Raises NotFound."""
         mine = (SigningKeyRow.tenant_id == tenant_id) & (SigningKeyRow.kid == kid)
         async with self._transactions.change(actor, tenant_id) as change:
-            found = await change.session.scalar(select(SigningKeyRow).where(mine).with_for_update())
+            locked = select(SigningKeyRow).where(mine).with_for_update()
+            found = await change.session.scalar(locked) if is_text(kid) else None
             row = _revoke(change, found, "signing_key.revoke", kid)
         return read_signing_key_record(row, self._sealer)
 
@@ -112,7 +115,8 @@ class Keys:
         """This key is not accepted any more; said twice is said once. Raises NotFound."""
         mine = (ApiKeyRow.tenant_id == tenant_id) & (ApiKeyRow.key_id == key_id)
         async with self._transactions.change(actor, tenant_id) as change:
-            found = await change.session.scalar(select(ApiKeyRow).where(mine).with_for_update())
+            locked = select(ApiKeyRow).where(mine).with_for_update()
+            found = await change.session.scalar(locked) if is_text(key_id) else None
             row = _revoke(change, found, "api_key.revoke", key_id)
         return read_api_key_record(row)
 

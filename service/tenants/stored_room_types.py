@@ -7,7 +7,7 @@ from service.protocol.errors import NotFound, TooMany
 from service.tenants.audit import Actor
 from service.tenants.records import RoomTypeRecord
 from service.tenants.room_types import RoomType
-from service.tenants.rows import read_limits, read_room_type, read_room_types, unix_time_ms
+from service.tenants.rows import check_cursor, is_text, read_limits, read_room_type, read_room_types, unix_time_ms
 from service.tenants.tables import RoomTypeRow
 from service.tenants.transactions import Transactions
 
@@ -47,14 +47,14 @@ class StoredRoomTypes:
         """The type of this name. Raises NotFound."""
         mine = (RoomTypeRow.tenant_id == tenant_id) & (RoomTypeRow.name == name)
         async with self._transactions.read() as session:
-            row = await session.scalar(select(RoomTypeRow).where(mine))
+            row = await session.scalar(select(RoomTypeRow).where(mine)) if is_text(name) else None
         if row is None:
             raise NotFound(f"room type: {name}")
         return read_room_type(row)
 
     async def page(self, tenant_id: str, after: str, limit: int) -> list[RoomTypeRecord]:
         """At most `limit` types by name, from the one that follows `after` ("": the first)."""
-        mine = (RoomTypeRow.tenant_id == tenant_id) & (RoomTypeRow.name > after)
+        mine = (RoomTypeRow.tenant_id == tenant_id) & (RoomTypeRow.name > check_cursor(after))
         page = select(RoomTypeRow).where(mine).order_by(RoomTypeRow.name).limit(limit)
         async with self._transactions.read() as session:
             return [read_room_type(row) for row in await session.scalars(page)]
@@ -63,7 +63,7 @@ class StoredRoomTypes:
         """Rooms of this type get another one, or the default. Raises NotFound."""
         mine = (RoomTypeRow.tenant_id == tenant_id) & (RoomTypeRow.name == name)
         async with self._transactions.change(actor, tenant_id) as change:
-            row = await change.session.scalar(select(RoomTypeRow).where(mine))
+            row = await change.session.scalar(select(RoomTypeRow).where(mine)) if is_text(name) else None
             if row is None:
                 raise NotFound(f"room type: {name}")
             await change.session.delete(row)

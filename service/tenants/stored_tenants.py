@@ -16,7 +16,9 @@ from service.tenants.limits import Limits, apply_limits
 from service.tenants.records import Deletion, NewTenant, Tenant
 from service.tenants.rows import (
     api_key_facts,
+    check_cursor,
     check_origins,
+    is_text,
     make_api_key,
     make_signing_key,
     read_deletion,
@@ -71,15 +73,19 @@ class Tenants:
 
     async def page(self, after: str, limit: int, prefix: str = "") -> list[Tenant]:
         """At most `limit` tenants by name, from the one that follows `after` ("": the first) and begins so."""
+        if not is_text(prefix):
+            return []
         begins = func.substr(TenantRow.name, 1, len(prefix)) == prefix
-        page = select(TenantRow).where(TenantRow.name > after, begins).order_by(TenantRow.name).limit(limit)
+        page = (
+            select(TenantRow).where(TenantRow.name > check_cursor(after), begins).order_by(TenantRow.name).limit(limit)
+        )
         async with self._transactions.read() as session:
             return [read_tenant(row) for row in await session.scalars(page)]
 
     async def read(self, name: str) -> Tenant:
         """The tenant of this name. Raises NotFound."""
         async with self._transactions.read() as session:
-            row = await session.scalar(select(TenantRow).where(TenantRow.name == name))
+            row = await session.scalar(select(TenantRow).where(TenantRow.name == name)) if is_tenant(name) else None
         if row is None:
             raise NotFound(f"tenant: {name}")
         return read_tenant(row)
@@ -132,7 +138,8 @@ class Tenants:
         remove (`Deletions`). Raises NotFound.
         """
         async with self._transactions.write(actor) as write:
-            tenant = await write.session.scalar(select(TenantRow).where(TenantRow.name == name).with_for_update())
+            named = select(TenantRow).where(TenantRow.name == name).with_for_update()
+            tenant = await write.session.scalar(named) if is_tenant(name) else None
             if tenant is None:
                 raise NotFound(f"tenant: {name}")
             deletion = DeletionRow(tenant_id=tenant.id, name=name, asked_at_ms=unix_time_ms(), removed_keys=0)
