@@ -108,7 +108,8 @@ class Connection:
     def send_direct(self, body: bytes) -> None:
         """Send what was sent to the user; `body` as in `Envelope`."""
         payload = b'{"type":"direct",%b}' % body
-        self.subscriber.send_payload(transcode(payload) if self.subscriber.binary else payload)
+        if self.subscriber.send_payload(transcode(payload) if self.subscriber.binary else payload):
+            self.subscriber.usage.deliveries += 1
 
     def entry(self, node: str) -> ConnectionEntry:
         """What the cluster's registry holds of it."""

@@ -30,6 +30,7 @@ class ConnectionManager:
         self.connections: dict[str, Connection] = {}
         self.users: dict[str, set[Connection]] = {}
         self.tenant = tenant
+        self.usage = services.usage.of(tenant.id)
         self.rooms = LocalRooms(tenant.id, services, self.connections, Rulebook(tenant))
         self.budgets = Budgets(tenant.limits)
         self.key_use = KeyUse(tenant.id, services.broker)
@@ -54,10 +55,14 @@ class ConnectionManager:
 
         Raises RateLimited (connects_per_second), TooMany (max_connections, max_connections_per_user), Unavailable.
         """
-        self.budgets.take_connect(entry.user)
         limits = self.tenant.limits
         most, most_of_user = limits.max_connections, limits.max_connections_per_user
-        await self.broker.connect(self.tenant.id, entry, most, most_of_user)
+        try:
+            self.budgets.take_connect(entry.user)
+            await self.broker.connect(self.tenant.id, entry, most, most_of_user)
+        except RoomcastError as error:
+            self.usage.refuse(error.code)
+            raise
 
     def release(self, entry: ConnectionEntry) -> None:
         """A reserved connection never came."""
@@ -203,8 +208,13 @@ class ConnectionManager:
                 if room is not None:
                     room.members_everywhere = result.members
                 self.budgets.charge_deliveries(result.members - known_members)
-                if result.stored and not result.duplicate:
-                    self.broker.note_published(self.tenant.id, room_id, self.tenant.limits.max_history_bytes)
+                if not result.duplicate:
+                    if origin.connection:
+                        self.usage.messages_websocket += 1
+                    else:
+                        self.usage.messages_http += 1
+                    if result.stored:
+                        self.broker.note_published(self.tenant.id, room_id, self.tenant.limits.max_history_bytes)
             if rate is not None and (room is None or isinstance(result, RoomcastError) or result.duplicate):
                 rate.ends()
             done(result)
@@ -240,12 +250,17 @@ class ConnectionManager:
             if rate is not None:
                 rate.ends()
             raise
+        self.usage.messages_websocket += 1
 
     async def broadcast_to_user(self, message: OutgoingMessage, user_id: str) -> None:
         """Send to all connections of a user, on all nodes, at most once. Raises RateLimited, TooLarge, Unavailable."""
         check_size(message.data, self.tenant.limits.max_message_bytes)
         self.budgets.take_publish(1, None, message.user)
         await self.broker.broadcast_to_user(self.tenant.id, user_id, message.body())
+        if message.sender is not None and message.sender.connection is not None:
+            self.usage.messages_websocket += 1
+        else:
+            self.usage.messages_http += 1
 
     def send_personal_message(self, message: OutgoingMessage, connection_id: str) -> bool:
         """Send to one connection of this node; False if it is not here."""

@@ -17,6 +17,7 @@ from service.brokers.broker import Envelope
 from service.protocol.codec import event_frame, frame, transcode
 from service.protocol.errors import RECONNECTS, CloseCode
 from service.protocol.events import Closing, Sender
+from service.rooms.usage import Usage
 from service.telemetry import counters, new_incident
 
 log = structlog.get_logger()
@@ -37,12 +38,13 @@ class Subscriber(Protocol):
     """What rooms need of a socket. Implemented by `transports/live_socket.py`."""
 
     binary: bool
+    usage: Usage  # where what leaves is counted; set by whoever opens the connection
 
-    def send(self, frame: bytes) -> None:
-        """Take one or more ready frames; nothing once the socket is closing. Never blocks, never raises."""
+    def send(self, frame: bytes) -> bool:
+        """Take one or more ready frames; False once the socket is closing: none. Never blocks, never raises."""
 
-    def send_payload(self, payload: bytes) -> None:
-        """Take one payload and frame it."""
+    def send_payload(self, payload: bytes) -> bool:
+        """Take one payload and frame it; False once the socket is closing."""
 
     def close(self, code: int, reason: str = "", *, closing: bytes = b"") -> None:
         """Send `closing` (a ready frame), then the close frame."""
@@ -179,7 +181,7 @@ class Delivery:
         for taker in self.takers:
             taker.give_up()
 
-    def send_slice(self, budget: int) -> int:
+    def send_slice(self, budget: int, usage: Usage) -> int:
         """Send to as many subscribers as the budget allows, at least one; returns what it cost, in sends."""
         if self._taken < len(self.items):
             untaken, self._taken = self.items[self._taken :], len(self.items)
@@ -191,7 +193,9 @@ class Delivery:
             text = self._joined(item, False)
             cost = 1 + len(text) // BYTES_OF_A_SEND
             end = min(last, first + max(1, (budget - spent) // cost))
-            self._send(first, end, item, text)
+            handed = self._send(first, end, item, text) * (len(self.items) - item)
+            counters.messages_fanned_out += handed
+            usage.deliveries += handed
             self._served.append(Segment(first, end, item))
             spent += (end - first) * cost
             if end < last:
@@ -203,18 +207,19 @@ class Delivery:
         """Whether everybody has it."""
         return not self._waiting and self._taken == len(self.items)
 
-    def _send(self, first: int, end: int, item: int, text: bytes) -> None:
+    def _send(self, first: int, end: int, item: int, text: bytes) -> int:
+        """How many took it."""
         binary: bytes | None = None
         skipped = self._skipped
+        taken = end - first
         for subscriber in self.subscribers[first:end]:
-            if skipped is not None and subscriber in skipped:
-                continue
             if subscriber.binary:
-                binary = binary or self._joined(item, True)
-                subscriber.send(binary)
+                binary = ready = binary or self._joined(item, True)
             else:
-                subscriber.send(text)
-        counters.messages_fanned_out += (end - first) * (len(self.items) - item)
+                ready = text
+            if (skipped is not None and subscriber in skipped) or not subscriber.send(ready):
+                taken -= 1
+        return taken
 
     def _joined(self, item: int, binary: bool) -> bytes:
         if len(self.items) == item + 1:
@@ -223,11 +228,12 @@ class Delivery:
 
 
 class DeliveryQueue:
-    """One tenant's deliveries, in order."""
+    """One tenant's deliveries, in order. usage: the tenant's, where what is handed on counts."""
 
-    __slots__ = ("deliveries", "is_waiting")
+    __slots__ = ("deliveries", "is_waiting", "usage")
 
-    def __init__(self) -> None:
+    def __init__(self, usage: Usage) -> None:
+        self.usage = usage
         self.deliveries: deque[tuple[Delivery, Callable[[Delivery], None]]] = deque()
         self.is_waiting = False
 
@@ -283,7 +289,7 @@ class Fanout:
         while queue.deliveries and served < most:
             delivery, sent = queue.deliveries[0]
             try:
-                served += delivery.send_slice(most - served)
+                served += delivery.send_slice(most - served, queue.usage)
             except Exception:  # a mistake in one room must not stop the others behind it
                 counters.faults += 1
                 log.exception("a delivery failed", incident=new_incident())

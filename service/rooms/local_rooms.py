@@ -14,6 +14,7 @@ from service.rooms.membership import Membership
 from service.rooms.room import Room
 from service.rooms.room_rates import RoomRates
 from service.rooms.rules import RoomRules, Rulebook
+from service.rooms.usage import UsageBook
 
 # A room without members stays subscribed for so long: page reloads and reconnects need no new subscription.
 LINGER_SECONDS = 5.0
@@ -30,6 +31,7 @@ class NodeServices(Protocol):
 
     broker: Broker
     fanout: Fanout
+    usage: UsageBook
 
     def has_arrivals(self, room: Room) -> None:
         """Call `room.settle()` when the broker's turn ends."""
@@ -52,7 +54,8 @@ class LocalRooms:
         self._connections = connections
         self.by_name: dict[str, Room] = {}
         self.fanout = services.fanout
-        self.deliveries = DeliveryQueue()
+        self._usage = services.usage.of(tenant_id)
+        self.deliveries = DeliveryQueue(self._usage)
         self.rulebook = rulebook
         self.rates = RoomRates()
         # Rooms that have not got the rulebook's rules yet.
@@ -92,7 +95,7 @@ class LocalRooms:
             # Last, so that the join follows at once, under the same lease. From here on it may be counted, whatever
             # becomes of this: `close` takes it back.
             room.is_claimed = True
-            await self._services.broker.claim_room(room.address, max_rooms)
+            self._usage.note_rooms(await self._services.broker.claim_room(room.address, max_rooms))
             room.is_open = True
         finally:
             room.opening.set_result(None)

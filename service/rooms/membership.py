@@ -13,6 +13,7 @@ from service.protocol.errors import CloseCode
 from service.protocol.identifiers import Position
 from service.rooms.answers import Lane
 from service.rooms.fanout import Item
+from service.telemetry import counters
 
 if TYPE_CHECKING:
     from service.rooms.connection import Connection
@@ -130,7 +131,9 @@ class Membership:
 
     def _send(self, item: Item) -> None:
         subscriber = self.connection.subscriber
-        subscriber.send(item.ready.for_subscriber(subscriber.binary))
+        if subscriber.send(item.ready.for_subscriber(subscriber.binary)):
+            counters.messages_fanned_out += 1
+            subscriber.usage.deliveries += 1
 
     def _hold(self, items: Sequence[Item]) -> None:
         """Keep what comes after the place of an answer that is not known yet; at most as much as an outbox takes."""

@@ -15,6 +15,7 @@ from service.rooms.key_use import SAVE_SECONDS, UsedKeys
 from service.rooms.repair import Repairs
 from service.rooms.room import Room
 from service.rooms.shares import RateShares
+from service.rooms.usage import UsageBook
 from service.telemetry import counters, new_incident
 from service.tenants.cache import TenantCache
 from service.tenants.snapshot import Change, TenantSnapshot
@@ -44,6 +45,7 @@ class Node:
         self.broker = broker
         self.tenants = tenants
         self.fanout = Fanout()
+        self.usage = UsageBook(name, int(time.time()))
         self.is_draining = False
         self._managers: dict[str, ConnectionManager] = {}
         self.shares = RateShares(broker, self._managers)
@@ -80,6 +82,14 @@ class Node:
         """Rooms of all tenants on this node, lingering ones included."""
         return sum(len(manager.rooms.by_name) for manager in self._managers.values())
 
+    def connection_counts(self) -> list[tuple[str, int]]:
+        """Open connections by tenant, of those that have any."""
+        return [
+            (tenant_id, len(manager.connections))
+            for tenant_id, manager in self._managers.items()
+            if manager.connections
+        ]
+
     # Clockwork: run as lifespan tasks
 
     async def keep_rooms(self) -> None:
@@ -91,6 +101,7 @@ class Node:
                 manager.rooms.tick()
                 if manager.is_empty and manager.used_at < idle_since:
                     del self._managers[tenant_id]
+                    self.usage.forget(tenant_id)
 
     async def keep_tenants(self) -> None:
         """Ask SQL for changed tenants, until cancelled."""

@@ -6,10 +6,11 @@ All here is plain methods: `bookkeeper.py` has the clock, and carries what was c
 from collections.abc import Iterable
 from typing import Final
 
-from service.tenants.usage import MINUTE_MS, MINUTE_SECONDS, MinuteUsage
+from service.tenants.minute_usage import MINUTE_MS, MINUTE_SECONDS, PEAKS, SUMS, MinuteUsage
 
 # What waits while SQL is away, about 1 KB each: ten minutes of 5,000 tenants. The oldest go first.
 MAX_WAITING: Final = 50_000
+_COUNTS: Final = (*SUMS, *PEAKS)
 
 
 class Usage:
@@ -41,6 +42,11 @@ class Usage:
         if self.refused:
             self.refused = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was used so far."""
+        return not (self.refused or any(getattr(self, name) for name in _COUNTS))
+
     def refuse(self, code: str) -> None:
         """One more command or request was refused with this code."""
         self.refused[code] = self.refused.get(code, 0) + 1
@@ -67,23 +73,15 @@ class Usage:
             starts_at_ms=starts_at_ms,
             node=node,
             samples=tuple(self.samples or ()),
-            connection_seconds=self.connection_seconds,
-            messages_websocket=self.messages_websocket,
-            messages_http=self.messages_http,
-            deliveries=self.deliveries,
-            bytes_in=self.bytes_in,
-            bytes_out=self.bytes_out,
-            api_requests=self.api_requests,
-            peak_rooms=self.peak_rooms,
-            history_bytes=self.history_bytes,
             refused=dict(self.refused),
+            **{name: getattr(self, name) for name in _COUNTS},
         )
 
     def cut(self, tenant_id: str, starts_at_ms: int, node: str) -> MinuteUsage | None:
         """The minute is over: what it came to (None: to nothing), and the next one begins."""
-        row = self.row(tenant_id, starts_at_ms, node)
+        row = None if self.is_empty else self.row(tenant_id, starts_at_ms, node)
         self._begin()
-        return None if row.is_empty else row
+        return row
 
 
 class UsageBook:
@@ -115,7 +113,7 @@ class UsageBook:
     @property
     def active(self) -> list[tuple[str, Usage]]:
         """Tenants that use something in the open minute."""
-        return [(tenant_id, usage) for tenant_id, usage in self._open.items() if not usage.row("", 0, "").is_empty]
+        return [(tenant_id, usage) for tenant_id, usage in self._open.items() if not usage.is_empty]
 
     def tick(self, second: int, connections: Iterable[tuple[str, int]]) -> None:
         """Once a second: how many connections each tenant has here. `second`: Unix time.
@@ -165,8 +163,6 @@ class UsageBook:
         """What SQL may not have yet of one tenant, the open minute included, ascending."""
         rows = [row for row in self._waiting.values() if row.tenant_id == tenant_id]
         usage = self._open.get(tenant_id)
-        if usage is not None:
-            row = usage.row(tenant_id, self._starts_at_ms, self.node)
-            if not row.is_empty:
-                rows.append(row)
+        if usage is not None and not usage.is_empty:
+            rows.append(usage.row(tenant_id, self._starts_at_ms, self.node))
         return rows

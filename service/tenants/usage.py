@@ -16,21 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.protocol.resources import MessagesIn, UsagePoint
 from service.tenants.audit import SYSTEM
+from service.tenants.minute_usage import MINUTE_MS, MINUTE_SECONDS, PEAKS, SUMS, MinuteUsage
 from service.tenants.tables import TenantRow, UsageHourRow, UsageMinuteRow
 from service.tenants.transactions import Transactions
 
-MINUTE_SECONDS: Final = 60
-MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
 UNITS_MS: Final = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": 24 * HOUR_MS}
 
 UsageUnit = Literal["minute", "hour", "day"]
-
-# How a span's values come of its parts' ones.
-_SUMS: Final = (
-    "connection_seconds", "messages_websocket", "messages_http", "deliveries", "bytes_in", "bytes_out", "api_requests",
-)  # fmt: skip
-_PEAKS: Final = ("peak_rooms", "history_bytes")
 
 _WRITTEN_AT_ONCE: Final = 500
 _UNTRACKED: Final = {"synchronize_session": False}
@@ -38,35 +31,11 @@ _START: Final = attrgetter("starts_at_ms")
 _Table = type[UsageMinuteRow] | type[UsageHourRow]
 
 
-class MinuteUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """One tenant's minute on one node. samples: its connections in each second; empty: there were none."""
-
-    tenant_id: str
-    starts_at_ms: int
-    node: str
-    samples: tuple[int, ...]
-    connection_seconds: int
-    messages_websocket: int
-    messages_http: int
-    deliveries: int
-    bytes_in: int
-    bytes_out: int
-    api_requests: int
-    peak_rooms: int
-    history_bytes: int
-    refused: Mapping[str, int]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was used."""
-        return not (self.refused or any(getattr(self, name) for name in (*_SUMS, *_PEAKS)))
-
-
 class _Span:
     """What the parts of a span of time come to. peak_connections: of one second, over all nodes."""
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys((*_SUMS, *_PEAKS), 0)
+        self.counts = dict.fromkeys((*SUMS, *PEAKS), 0)
         self.refused: dict[str, int] = {}
         self.peak_connections = 0
 
@@ -84,9 +53,9 @@ class _Span:
         self.peak_connections = max(self.peak_connections, hour.peak_connections)
 
     def _add(self, part: Any) -> None:
-        for name in _SUMS:
+        for name in SUMS:
             self.counts[name] += getattr(part, name)
-        for name in _PEAKS:
+        for name in PEAKS:
             self.counts[name] = max(self.counts[name], getattr(part, name))
         for code, count in part.refused.items():
             self.refused[code] = self.refused.get(code, 0) + count

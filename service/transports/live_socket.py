@@ -116,9 +116,9 @@ class LiveSocket(Outbox, asyncio.Protocol):
 
     # What the handler and the rooms ask for.
 
-    def send_payload(self, payload: bytes) -> None:
-        """Frame a payload as this socket's subprotocol wants it, text or binary, and send it."""
-        self.send(frame(payload, BINARY if self.binary else TEXT))
+    def send_payload(self, payload: bytes) -> bool:
+        """Frame a payload as this socket's subprotocol wants it, text or binary, and send it; False as of `send`."""
+        return self.send(frame(payload, BINARY if self.binary else TEXT))
 
     def close(self, code: int, reason: str = "", *, closing: bytes = b"") -> None:
         """Begin the close: what waits, `closing` (ready frames, or nothing) and the close frame are written at once; no

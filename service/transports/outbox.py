@@ -5,10 +5,13 @@ Ten frames joined in one write cost 0.6 µs each, ten writes 5 µs each.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from service.rooms.spare_frames import is_any_spare, thin
+from service.rooms.usage import Usage
 from service.telemetry import counters
 from service.transports.wheel import Wheel
 
@@ -20,18 +23,29 @@ HIGH_WATER_BYTES: Final = 64 * 1024
 LOW_WATER_BYTES: Final = 16 * 1024
 # A write is 5 µs, nearly all of it the system call: 400 are 2 ms, after which others get the loop.
 WRITES_PER_TURN: Final = 400
+# To leave messages out takes 0.2 µs for each that waits, 1 ms for 5,000: so much of a turn is for that.
+THINNING_SECONDS: Final = 0.002
+# What is left of a full outbox where messages may be left out: the next search comes a quarter of the limit later.
+THINNED_PART: Final = 0.75
+# Until its turn for that an outbox may pass its limit by so much of it; then it is done at once.
+OVERSHOOT_PART: Final = 0.25
+# The gaps for what was left out may wait even while the transport alone holds the limit.
+GAPS_ROOM_BYTES: Final = 4 * 1024
+# Of sockets that only say why they close.
+NOBODYS: Final = Usage()
 
 
 class Turn:
     """All outboxes of one event loop which have something to write: one `call_soon` flushes them, first come first
     served. Also carries the loop's `wheel`. One per loop, made where the node is."""
 
-    __slots__ = ("_dirty", "loop", "wheel")
+    __slots__ = ("_dirty", "_thins_until", "loop", "wheel")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wheel: Wheel | None = None) -> None:
         self.loop = loop
         self.wheel = wheel or Wheel(loop)
         self._dirty: deque[Outbox] = deque()
+        self._thins_until = 0.0  # none was thinned in this turn
 
     def add(self, outbox: "Outbox") -> None:
         """Flush this outbox in the next loop turn; called once by an outbox until it was flushed."""
@@ -39,7 +53,15 @@ class Turn:
             self.loop.call_soon(self._flush)
         self._dirty.append(outbox)
 
+    def may_thin(self) -> bool:
+        """Whether this turn has time left to leave messages out of one more outbox."""
+        now = time.perf_counter()
+        if not self._thins_until:
+            self._thins_until = now + THINNING_SECONDS
+        return now < self._thins_until
+
     def _flush(self) -> None:
+        self._thins_until = 0.0
         dirty = self._dirty
         for _ in range(min(len(dirty), WRITES_PER_TURN)):
             outbox = dirty[0]  # stays in until it is done: `add` must not schedule a second flush
@@ -71,11 +93,14 @@ class Outbox:
         "accepts",
         "transport",
         "turn",
+        "usage",
     )
 
     def __init__(self, transport: asyncio.Transport, turn: Turn, max_waiting_bytes: int) -> None:
         self.transport = transport
         self.turn = turn
+        #: Where the bytes that leave are counted; a tenant's as soon as the socket is one of its connections.
+        self.usage = NOBODYS
         self._max_waiting_bytes = max_waiting_bytes
         #: Whether frames are still taken; afterwards they are dropped silently.
         self.accepts = True
@@ -88,11 +113,12 @@ class Outbox:
         self._is_paused = False
         self._drained: Callable[[], None] | None = None
 
-    def send(self, frame: bytes) -> None:
-        """Queue one ready frame, or several joined, for this loop turn. Over the limit the socket is closed as a slow
-        consumer in the next turn; nothing is ever left out from between two frames that arrive."""
+    def send(self, frame: bytes) -> bool:
+        """Queue one ready frame, or several joined, for this loop turn; False if they are dropped, as it closes. Over
+        the limit spare frames are left out, and a `gap` says so; if there are none the socket is closed as a slow
+        consumer in the next turn. Nothing else is ever left out from between two frames that arrive."""
         if not self.accepts:
-            return
+            return False
         waiting = self._waiting
         if waiting is None:
             self._waiting = frame
@@ -105,9 +131,8 @@ class Outbox:
             self._waiting = [waiting, frame]
         self._waiting_bytes = total = self._waiting_bytes + len(frame)
         if total > self._allowed_bytes:
-            # From here frames are lost, so the end is certain, even if the transport resumes before the flush.
-            self.accepts, self._has_overflowed = False, True
-            self._schedule_flush()
+            self._pass_limit()
+        return True
 
     @property
     def waiting_bytes(self) -> int:
@@ -125,17 +150,49 @@ class Outbox:
         """The turn's call: write what waits, unless the transport has had enough."""
         self._is_dirty = False
         if self._has_overflowed:
-            self.discard_waiting()
-            self.outbox_overflowed()
+            self._relieve()
         elif not self._is_paused:
             waiting = self._waiting
             if waiting is not None:  # as `_write_waiting`: a call less for each socket of a fan-out, 1 % of its cost
                 counters.bytes_sent += self._waiting_bytes
+                self.usage.bytes_out += self._waiting_bytes
                 self._waiting, self._waiting_bytes = None, 0
                 self.transport.write(waiting if isinstance(waiting, bytes) else b"".join(waiting))
             if self._drained is not None and not self._is_paused:
                 drained, self._drained = self._drained, None
                 drained()
+
+    def _pass_limit(self) -> None:
+        """More than the limit waits, so the next flush is to relieve this outbox."""
+        if not self._has_overflowed:
+            self._has_overflowed = True
+            # If not, frames are lost from here, so the end is certain, even if the transport resumes before the flush.
+            self.accepts = is_any_spare(self._waiting)
+        elif self._waiting_bytes > self._allowed_bytes + self._max_waiting_bytes * OVERSHOOT_PART:
+            self._thin()
+        self._schedule_flush()
+
+    def _relieve(self) -> None:
+        """Leave out what is spare and write the rest; the slow consumer's end, if it is too much still."""
+        if self.accepts:
+            if not self.turn.may_thin():
+                self._schedule_flush()
+                return
+            self._thin()
+            if self.accepts:
+                self.flush()
+                return
+        self.discard_waiting()
+        self.outbox_overflowed()
+
+    def _thin(self) -> None:
+        """Leave out what is spare, if too much waits still; what is too much without it is not accepted any more."""
+        if self._waiting is not None and self._waiting_bytes > self._allowed_bytes:
+            waiting = self._waiting if isinstance(self._waiting, list) else [self._waiting]
+            self._waiting = waiting = thin(waiting, int(self._allowed_bytes * THINNED_PART))
+            self._waiting_bytes = sum(map(len, waiting))
+            self.accepts = self._waiting_bytes <= max(self._allowed_bytes, GAPS_ROOM_BYTES)
+        self._has_overflowed = not self.accepts
 
     def discard_waiting(self) -> None:
         """Forget what was not yet handed to the transport: whole frames, so that the stream stays readable."""
@@ -146,6 +203,7 @@ class Outbox:
         self.accepts, self._drained = False, None
         self._write_waiting()
         counters.bytes_sent += len(last)
+        self.usage.bytes_out += len(last)
         self.transport.write(last)
 
     def outbox_overflowed(self) -> None:
@@ -172,5 +230,6 @@ class Outbox:
         waiting = self._waiting
         if waiting is not None:
             counters.bytes_sent += self._waiting_bytes
+            self.usage.bytes_out += self._waiting_bytes
             self._waiting, self._waiting_bytes = None, 0
             self.transport.write(b"".join(waiting) if isinstance(waiting, list) else waiting)

@@ -10,8 +10,8 @@ from service.rooms.connection import Connection
 from service.rooms.fanout import Delivery, DeliveryQueue, Fanout
 from service.rooms.membership import Membership
 from service.rooms.room import Room
-from service.rooms.usage import Usage
 from service.rooms.rules import RoomRules, make_rules
+from service.rooms.usage import Usage
 from service.tenants.limits import Limits
 from service.tenants.room_types import RoomType
 
