@@ -146,7 +146,6 @@ def start_clockwork(broker: RedisConnectionManager, node: Node, storage: Storage
             ("rooms", node.keep_rooms()),
             ("tenants", node.keep_tenants()),
             ("shares of rates", node.shares.keep()),
-            ("shares of rates", node.shares.keep()),
             ("key use", node.keep_key_use(storage.keys)),
             ("deletions", deleter.keep_deleting()),
         )
