@@ -52,6 +52,7 @@ def requires(scope: str) -> Guard:
         tenant, key = await authenticate_api_key(await _tenants(handler), bearer(connection), now_ms())
         connection.state[_ACTOR] = Actor("api_key", key.key_id)
         manager = await enter_tenant(connection, handler, tenant)
+        manager.key_use.note_api_key(key.key_id, now_ms())
         manager.budgets.take_request()
         if scope not in key.scopes:
             raise Forbidden(f"the API key does not have the scope {scope}")
@@ -71,7 +72,8 @@ async def identify_user(connection: Connection, handler: BaseRouteHandler) -> No
     """A guard that lets pass requests with a token of a user of a tenant in force."""
     tenant, grant = await verify(await _tenants(handler), bearer(connection), now_ms())
     connection.state[_GRANT] = grant
-    await enter_tenant(connection, handler, tenant)
+    manager = await enter_tenant(connection, handler, tenant)
+    manager.key_use.note_signing_key(grant.kid, now_ms())
 
 
 async def enter_tenant(connection: Connection, handler: BaseRouteHandler, tenant: TenantSnapshot) -> ConnectionManager:
