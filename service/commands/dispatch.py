@@ -93,6 +93,7 @@ class LiveSession(Session):
             return
         counters.commands += 1
         counters.bytes_received += len(payload)
+        self.manager.usage.bytes_in += len(payload)
         try:
             command = decode_command(payload, binary)
         except RoomcastError as error:

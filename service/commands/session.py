@@ -72,6 +72,7 @@ class Session(Connection):
     ) -> None:
         super().__init__(subscriber, entry, max_held_bytes)
         self.manager = manager
+        subscriber.usage = manager.usage
         self.grant = grant
         self.bucket = command_bucket(manager.tenant.limits)
         # Publishes with an id are told apart by this when their messages come around.
@@ -110,6 +111,7 @@ class Session(Connection):
     def error_frame(self, error: RoomcastError, command_id: CommandId | UnsetType, room: str | None = None) -> bytes:
         """A refusal as a ready frame, counted."""
         count_refusal(error.code)
+        self.manager.usage.refuse(error.code)
         if error.room is None:
             error.room = room
         return event_frame(error_event(error, command_id), self.subscriber.binary)

@@ -154,6 +154,41 @@ class TokenAnswer(Answer, kw_only=True):
     expires_at_ms: int
 
 
+class MessagesIn(Answer, kw_only=True):
+    """Messages, signals and sends that were taken, by the edge they came in at."""
+
+    websocket: int
+    http: int
+
+
+class UsagePoint(Answer, kw_only=True):
+    """What was used in the minute, hour or day (of UTC) that begins at `starts_at_ms`; the last minutes still grow.
+
+    peak_connections: in the second in which most were open, on all nodes. deliveries: what sockets were handed of
+    rooms, and of sends to users. bytes_in: payloads from sockets, and bodies of requests; bytes_out: frames to sockets,
+    and bodies of answers. refused: commands and requests by code. history_bytes: the most that histories took of Redis.
+    """
+
+    starts_at_ms: int
+    peak_connections: int
+    connection_minutes: float
+    messages_in: MessagesIn
+    deliveries: int
+    bytes_in: int
+    bytes_out: int
+    api_requests: int
+    refused: dict[str, int]
+    peak_rooms: int
+    history_bytes: int
+
+
+class UsagePage(Answer, kw_only=True):
+    """One page of what was used, ascending; spans of time in which nothing was are left out."""
+
+    items: list[UsagePoint]
+    next_cursor: str | None = None
+
+
 class Health(Answer, kw_only=True):
     """Whether the node is alive, or ready for traffic; one that is not answers with a problem."""
 
