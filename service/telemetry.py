@@ -63,6 +63,7 @@ COUNTERS: Final = {
     "bytes_sent": "Bytes of frames sent",
     "gaps": "Jumps in a room's offsets that were repaired or told",
     "redis_reconnects": "Connections to Redis made again",
+    "slow_drops": "Messages left out of a full outbox, where their room's type says so",
     "slow_closes": "Sockets closed with 4450, their outbox being full",
     "faults": "Bugs: answers `internal` and closes 1011",
 }
@@ -82,6 +83,7 @@ class Counters:
     bytes_sent: int
     gaps: int
     redis_reconnects: int
+    slow_drops: int
     slow_closes: int
     faults: int
 

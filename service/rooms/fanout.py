@@ -15,8 +15,9 @@ import structlog
 
 from service.brokers.broker import Envelope
 from service.protocol.codec import event_frame, frame, transcode
-from service.protocol.errors import RECONNECTS, CloseCode
+from service.protocol.errors import CloseCode
 from service.protocol.events import Closing, Sender
+from service.rooms.spare_frames import join_frames
 from service.rooms.usage import Usage
 from service.telemetry import counters, new_incident
 
@@ -174,10 +175,9 @@ class Delivery:
         """It can't be handed on: everybody in it is closed, and comes back for it. So no loss is silent."""
         self._waiting.clear()
         self._taken = len(self.items)
-        code = CloseCode.INTERNAL
-        closing = Closing(code=code, reason="internal error", reconnect=code in RECONNECTS, after_ms=0)
+        closing = Closing(code=CloseCode.INTERNAL, reason="internal error", reconnect=True, after_ms=0)
         for subscriber in self.subscribers:
-            subscriber.close(code, closing.reason, closing=event_frame(closing, subscriber.binary))
+            subscriber.close(closing.code, closing.reason, closing=event_frame(closing, subscriber.binary))
         for taker in self.takers:
             taker.give_up()
 
@@ -224,7 +224,7 @@ class Delivery:
     def _joined(self, item: int, binary: bool) -> bytes:
         if len(self.items) == item + 1:
             return self.items[item].ready.for_subscriber(binary)
-        return b"".join([item.ready.for_subscriber(binary) for item in self.items[item:]])
+        return join_frames([item.ready.for_subscriber(binary) for item in self.items[item:]])
 
 
 class DeliveryQueue:

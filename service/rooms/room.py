@@ -13,10 +13,11 @@ from service.protocol.codec import encode_event
 from service.protocol.events import Gap, GapReason
 from service.protocol.identifiers import Position
 from service.rooms.attendant import Attendant
-from service.rooms.fanout import Delivery, Item, Ready, Subscriber, Taker, message_payload
+from service.rooms.fanout import Delivery, Item, Ready, Subscriber, Taker
 from service.rooms.membership import Membership
 from service.rooms.room_rates import RoomRate
 from service.rooms.rules import RoomRules
+from service.rooms.slow_consumers import message_items, signal_ready
 from service.telemetry import counters
 
 # The shape of a delivery to which nothing is added.
@@ -65,10 +66,8 @@ class Room:
         self.is_stored = rules.keeps_history
         self.arrived: list[Envelope] = []
         self.deliveries: list[Delivery] = []
-        self.expected_epoch = ""
-        self.expected_offset = 0
-        self.is_repairing = False
-        self._has_missed = False
+        self.expected_epoch, self.expected_offset = "", 0
+        self.is_repairing = self._has_missed = False
 
     # What the broker tells (RoomReceiver)
 
@@ -85,7 +84,7 @@ class Room:
 
     def receive_signal(self, origin: Origin, body: bytes) -> None:
         """A signal came around: everybody here gets it, its sender only with `echo`."""
-        ready = Ready(b'{"type":"signal","room":"%b",%b}' % (self.name.encode(), body))
+        ready = signal_ready(b'{"type":"signal","room":"%b",%b}' % (self.name.encode(), body), self.rules.slow_consumer)
         hearers = [ear for ear, member in self.live.items() if origin.echo or member.connection.id != origin.connection]
         if self.rate is not None:
             self.rate.hear(1)
@@ -276,7 +275,7 @@ class Room:
             self.expected_offset = 0
         if self.rate is not None:
             self.rate.hear(len(messages))
-        items = [Item(Ready(message_payload(self.prefix, message)), message) for message in messages]
+        items = message_items(self.name, self.prefix, messages, self.rules.slow_consumer)
         self._deliver(items, self._attendant.concerned(self, messages))
         for member in list(self.aside or ()):
             self.promote(member)
