@@ -24,6 +24,7 @@ from service.api.routes import ROUTE_HANDLERS
 from service.brokers.redis import RedisConnectionManager
 from service.documents.openapi import OPENAPI_CONFIG, finish_openapi
 from service.preparation import load_operator_token, open_storage
+from service.rooms.bookkeeper import Bookkeeper
 from service.rooms.deletion import Deleter
 from service.rooms.node import Node
 from service.settings import Settings
@@ -119,7 +120,13 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
     await broker.start()
     telemetry.register_gauge("connections", lambda: node.connection_count)
     telemetry.register_gauge("rooms", lambda: node.room_count)
-    tasks = start_clockwork(broker, node, storage)
+    bookkeeper = Bookkeeper(
+        node,
+        storage.usage,
+        minutes_days=settings.usage_minutes_retention_days,
+        hours_days=settings.usage_hours_retention_days,
+    )
+    tasks = start_clockwork(broker, node, storage, bookkeeper)
     try:
         door = make_door(settings)
         yield Parts(node, tenants, door, storage, OperatorAccess(operator_token, door.source_of))
@@ -133,10 +140,13 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
         with contextlib.suppress(TimeoutError):  # a last use is no reason to outstay the time that there is to stop
             async with asyncio.timeout(SAVE_TIMEOUT_SECONDS):
                 await node.save_key_use(storage.keys)
+        await bookkeeper.finish()
         await storage.close()
 
 
-def start_clockwork(broker: RedisConnectionManager, node: Node, storage: Storage) -> list[asyncio.Task[None]]:
+def start_clockwork(
+    broker: RedisConnectionManager, node: Node, storage: Storage, bookkeeper: Bookkeeper
+) -> list[asyncio.Task[None]]:
     """What runs beside requests and sockets, each until it is cancelled."""
     deleter = Deleter(node.name, broker, storage.deletions, storage.usage)
     tasks = [
@@ -148,6 +158,8 @@ def start_clockwork(broker: RedisConnectionManager, node: Node, storage: Storage
             ("shares of rates", node.shares.keep()),
             ("key use", node.keep_key_use(storage.keys)),
             ("deletions", deleter.keep_deleting()),
+            ("samples of usage", bookkeeper.keep_samples()),
+            ("usage", bookkeeper.keep_written()),
         )
     ]
     for task in tasks:

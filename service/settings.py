@@ -86,6 +86,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audit_retention_days: Annotated[
         int, Meta(ge=1, le=36_500, description="How long it is known who changed what of a tenant.")
     ] = 365
+    usage_minutes_retention_days: Annotated[
+        int, Meta(ge=1, le=400, description="How long usage is kept by the minute; then by the hour.")
+    ] = 7
+    usage_hours_retention_days: Annotated[
+        int, Meta(ge=1, le=36_500, description="How long usage is kept by the hour.")
+    ] = 400
     outbox_max_bytes: Annotated[
         int,
         Meta(ge=65_536, le=2**30, description="Bytes that may wait for one slow socket before it is closed with 4450."),

@@ -82,6 +82,11 @@ class Node:
         """Rooms of all tenants on this node, lingering ones included."""
         return sum(len(manager.rooms.by_name) for manager in self._managers.values())
 
+    def serves(self, tenant_id: str) -> bool:
+        """Whether the tenant is here, and in force."""
+        manager = self._managers.get(tenant_id)
+        return manager is not None and manager.tenant.active
+
     def connection_counts(self) -> list[tuple[str, int]]:
         """Open connections by tenant, of those that have any."""
         return [
