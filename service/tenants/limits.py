@@ -159,9 +159,7 @@ def parse_limit(text: str) -> tuple[str, int | None]:
     name, separator, value = text.partition("=")
     if not separator:
         raise Invalid(f"{text!r} is not NAME=VALUE", "$.limits")
-    if name not in Limits.__struct_fields__:
-        known = ", ".join(Limits.__struct_fields__)
-        raise Invalid(f"there is no limit {name!r}; the limits are {known}", f"$.limits.{name}")
+    _check_name(name)
     if value == "none":
         return name, None
     # int() would also take "1_000", " 7 " and digits of other scripts.
@@ -173,12 +171,20 @@ def parse_limit(text: str) -> tuple[str, int | None]:
 
 def apply_limits(limits: Limits, changes: Mapping[str, int | None]) -> Limits:
     """`limits` with `changes` over them. Raises Invalid for an unknown name or a value out of its bounds."""
+    for name in changes:
+        _check_name(name)
     try:
         return msgspec.convert(msgspec.to_builtins(limits) | dict(changes), Limits)
     except msgspec.ValidationError as error:
         sentence, _, path = str(error).partition(" - at ")
         name = path.strip("`").removeprefix("$.")
         raise Invalid(f"the limit {name} does not fit: {sentence}", f"$.limits.{name}") from None
+
+
+def _check_name(name: str) -> None:
+    if name not in Limits.__struct_fields__:
+        name, known = name[:64], ", ".join(Limits.__struct_fields__)
+        raise Invalid(f"there is no limit {name!r}; the limits are {known}", f"$.limits.{name}")
 
 
 def limits_table() -> str:
