@@ -32,7 +32,12 @@ def running_server() -> Iterator[Server]:
     # Not below tmp_path: a failing test's long name would make the paths of sockets too long.
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
-        environment = {**os.environ, "ROOMCAST_LOG_FORMAT": "json", "ROOMCAST_DATA_DIR": str(data_dir)}
+        environment = {
+            **os.environ,
+            "ROOMCAST_LOG_FORMAT": "json",
+            "ROOMCAST_DATA_DIR": str(data_dir),
+            "ROOMCAST_TRUSTED_PROXIES": "127.0.0.1",  # so that a test may have an address of its own
+        }
         with (Path(folder) / "log").open("w+") as log:
             command = [sys.executable, "-m", "service", "serve", "--port", "0"]
             process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -50,7 +55,7 @@ def server() -> Iterator[Server]:
     with running_server() as running:
         yield running
         log = running.log.read_text()
-        assert re.search(r"rck_\w+_\w+|eyJ[\w-]+\.", log) is None, "the log holds a key or a token"
+        assert re.search(r"rck_\w+_\w+|rco_\w+|eyJ[\w-]+\.", log) is None, "the log holds a key or a token"
         assert '"incident"' not in log, log
 
 
@@ -105,4 +110,11 @@ def globex(server: Server) -> Tenant:
 @pytest.fixture
 def rest(server: Server, acme: Tenant) -> Iterator[Rest]:
     with Rest(server, acme.api_key) as client:
+        yield client
+
+
+@pytest.fixture
+def operator(server: Server) -> Iterator[Rest]:
+    """REST with the operator's token, from where the first start put it."""
+    with Rest(server, (server.data_dir / "operator-token").read_text().strip()) as client:
         yield client

@@ -50,7 +50,7 @@ def test_every_character_of_a_room_travels(rest: Rest) -> None:
         "/v1/nothing",
         "/v1/rooms/a/members",
         "/v1/stats",
-        "/v1/tenants",
+        "/v1/tenant",
         "/",
     ],
 )
