@@ -13,6 +13,7 @@ import pytest
 from service.tenants.database import upgrade_database
 from service.tenants.keys import Sealer
 from service.tenants.storage import Storage
+from tests.tenants.clock import Clock
 
 
 def find_pg_ctl() -> Path | None:
@@ -89,3 +90,8 @@ async def storage(database_url: str, sealer: Sealer, anyio_backend: str) -> Asyn
     opened = await Storage.open(database_url, sealer)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
