@@ -54,11 +54,12 @@ class Turn:
         self._dirty.append(outbox)
 
     def may_thin(self) -> bool:
-        """Whether this turn has time left to leave messages out of one more outbox."""
+        """Whether this turn has time left to leave messages out of one more outbox; always for one."""
         now = time.perf_counter()
-        if not self._thins_until:
+        is_first = not self._thins_until
+        if is_first:
             self._thins_until = now + THINNING_SECONDS
-        return now < self._thins_until
+        return is_first or now < self._thins_until
 
     def _flush(self) -> None:
         self._thins_until = 0.0
