@@ -188,7 +188,7 @@ async def test_nodes_that_note_the_same_keys_at_once_all_succeed(storage: Storag
     async with anyio.create_task_group() as group:
         for node in range(5):
             ordered = kids[node:] + kids[:node]
-            group.start_soon(storage.keys.note_used, acme, {kid: 100 + node for kid in ordered}, {})
+            group.start_soon(storage.keys.note_used, acme, dict.fromkeys(ordered, 100 + node), {})
     used = {key.kid: key.last_used_at_ms for key in await storage.keys.page_signing_keys(acme, "", 20)}
     assert {used[kid] for kid in kids} == {104}
 

@@ -90,7 +90,7 @@ async def test_a_type_that_cannot_be_is_refused_and_nothing_is_changed(storage: 
         ("chat", RoomType(history_messages=51)),
         ("", RoomType()),
         ("a b", RoomType(pattern="chat")),
-        ("сhat", RoomType(pattern="chat")),
+        ("\u0441hat", RoomType(pattern="chat")),
         ("x" * 65, RoomType(pattern="chat")),
         ("chat", RoomType(pattern="a/b")),
         ("chat", RoomType(pattern="x" * 202)),
