@@ -37,6 +37,8 @@ OTHER_VALUES: dict[str, Any] = {
     "operator_token": "rco_canary-canary-canary-canary-canary",
     "redis_restart": "trust",
     "audit_retention_days": 30,
+    "usage_minutes_retention_days": 2,
+    "usage_hours_retention_days": 3_660,
     "outbox_max_bytes": 65_536,
     "ping_interval_seconds": 0.5,
     "pong_timeout_seconds": 0.25,

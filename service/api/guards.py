@@ -9,7 +9,7 @@ from typing import Any, Final
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.types import Guard
+from litestar.types import Guard, Scope
 
 from service.api.operators import OperatorAccess
 from service.api.parameters import TenantInPath
@@ -120,6 +120,12 @@ def provide_actor(request: Request[Any, Any, Any]) -> Actor:
 def manager_of(connection: Connection) -> ConnectionManager:
     """What `enter_tenant` bound to the request."""
     manager: ConnectionManager = connection.state[_MANAGER]
+    return manager
+
+
+def manager_in(scope: Scope) -> ConnectionManager | None:
+    """The same of a request's scope; None as long as nobody is known."""
+    manager: ConnectionManager | None = scope["state"].get(_MANAGER)
     return manager
 
 

@@ -135,9 +135,11 @@ async def _publish_one(manager: ConnectionManager, message: BatchMessage) -> Bat
         publication = await manager.broadcast_to_room(outgoing, message.room, key=_or_none(message.key))
     except RoomcastError as error:
         count_refusal(error.code)
+        manager.usage.refuse(error.code)
         return BatchResult(problem=problem(error))
     except Exception as error:
         count_refusal("internal")
+        manager.usage.refuse("internal")
         return BatchResult(problem=problem(note_bug(error, _BATCH_PATH, manager.tenant.name)))
     return BatchResult(position=position_text(publication), duplicate=publication.duplicate)
 

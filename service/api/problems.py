@@ -6,7 +6,7 @@ from typing import Any, Final
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.types import ExceptionHandlersMap
+from litestar.types import ExceptionHandlersMap, Scope
 
 from service.api.answers import answer_headers
 from service.api.guards import tenant_name_of
@@ -23,6 +23,8 @@ from service.telemetry import count_refusal, counters, new_incident
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
+_REFUSAL: Final = "roomcast_refusal"
+
 log = structlog.get_logger()
 
 
@@ -36,6 +38,7 @@ class NotAllowed(RoomcastError):
 def refuse(request: Request[Any, Any, Any], error: RoomcastError) -> Response[Problem]:
     """The answer to a refused request; counted by its code."""
     count_refusal(error.code)
+    request.state[_REFUSAL] = error.code
     headers = dict(answer_headers(request))
     if error.code == "unauthenticated":
         headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, section 3
@@ -45,6 +48,12 @@ def refuse(request: Request[Any, Any, Any], error: RoomcastError) -> Response[Pr
         headers["Connection"] = "close"
     body = problem(error)
     return Response(body, status_code=body.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
+
+
+def refusal_in(scope: Scope) -> str | None:
+    """The code with which a request was refused."""
+    code: str | None = scope["state"].get(_REFUSAL)
+    return code
 
 
 def refuse_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from litestar import Controller, Router
 from litestar.di import Provide
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Middleware
 
 from service.api.audit import AuditController
 from service.api.commands import CommandsController
@@ -19,6 +19,7 @@ from service.api.guards import provide_actor, provide_manager, provide_named_man
 from service.api.health import HealthController
 from service.api.keys import KeysController
 from service.api.messages import BatchController, RoomMessagesController
+from service.api.metering import metered
 from service.api.operations import TENANT_PATH
 from service.api.revocations import RevocationsController
 from service.api.room_types import RoomTypesController
@@ -27,6 +28,7 @@ from service.api.signing_keys import SigningKeysController
 from service.api.strict import StrictRequest, check_address
 from service.api.tenants import TenantsController
 from service.api.tokens import TokensController
+from service.api.usage import UsageController
 from service.api.users import UsersController
 
 _OF_A_TENANT: Final[list[type[Controller]]] = [
@@ -41,11 +43,17 @@ _OF_A_TENANT: Final[list[type[Controller]]] = [
     RoomsController,
     SigningKeysController,
     TokensController,
+    UsageController,
     UsersController,
 ]
 
 
-def _router(path: str, controllers: Sequence[type[Controller]], provide: Callable[..., Any]) -> Router:
+def _router(
+    path: str,
+    controllers: Sequence[type[Controller]],
+    provide: Callable[..., Any],
+    middleware: Sequence[Middleware] = (),
+) -> Router:
     return Router(
         path=path,
         route_handlers=controllers,
@@ -54,6 +62,7 @@ def _router(path: str, controllers: Sequence[type[Controller]], provide: Callabl
             "manager": Provide(provide, sync_to_thread=False),
             "actor": Provide(provide_actor, sync_to_thread=False),
         },
+        middleware=middleware,
         request_class=StrictRequest,
         request_max_body_size=None,  # StrictRequest holds the tenant's own limit
         return_dto=None,
@@ -61,7 +70,7 @@ def _router(path: str, controllers: Sequence[type[Controller]], provide: Callabl
 
 
 ROUTE_HANDLERS: Final[list[ControllerRouterHandler]] = [
-    _router("/v1", [*_OF_A_TENANT, CommandsController], provide_manager),
+    _router("/v1", [*_OF_A_TENANT, CommandsController], provide_manager, [metered]),
     _router(TENANT_PATH, _OF_A_TENANT, provide_named_manager),
     _router("/", [TenantsController], provide_manager),
     HealthController,

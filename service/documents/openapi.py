@@ -4,7 +4,7 @@ Litestar's own schemas lose discriminators, docstrings, defaults and `additional
 puts msgspec's in their place. Generators prune what no operation refers to: both unions hang on POST /v1/commands.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from importlib.metadata import version
 from types import NoneType
@@ -24,8 +24,10 @@ from litestar.openapi.spec import (
     Operation,
     Parameter,
     RequestBody,
+    Schema,
     SecurityScheme,
 )
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.routes import HTTPRoute
 
 from service.documents.problems import problem_responses, problem_statuses
@@ -92,17 +94,19 @@ def finish_openapi(app: Litestar) -> OpenAPI:
     ready = iter(schemas)
     for operation, handler, _ in operations:
         request, answer = (None if body is None else next(ready) for body in _bodies(handler))
-        _finish_operation(operation, request, answer)
+        _finish_operation(operation, request, answer, handler.opt.get("also_answers", ()))
         if handler.opt.get("may_have_body"):
             cast(RequestBody, operation.request_body).required = False
     return document
 
 
-def _finish_operation(operation: Operation, request: Any, answer: Any) -> None:
-    """Put msgspec's schemas into one operation, and the problems beside its answer."""
+def _finish_operation(operation: Operation, request: Any, answer: Any, also_answers: Iterable[str]) -> None:
+    """Put msgspec's schemas into one operation, and the problems beside its answer, which may be other text too."""
     if isinstance(operation.request_body, RequestBody):
         operation.request_body.content = {"application/json": OpenAPIMediaType(schema=request)}
     content = None if answer is None else {"application/json": OpenAPIMediaType(schema=answer)}
+    for media_type in also_answers:
+        content = {**(content or {}), media_type: OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))}
     successes = {
         status: OpenAPIResponse(description=HTTPStatus(int(status)).phrase, content=content)
         for status in operation.responses or {}
