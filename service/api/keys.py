@@ -15,6 +15,7 @@ from service.api.parameters import Cursor, KeyIdInPath, Limit
 from service.api.strict import StrictBody
 from service.protocol.administration import ApiKeyBody, ApiKeyPage, NewApiKey
 from service.rooms.connection_manager import ConnectionManager
+from service.rooms.node import Node
 from service.tenants.audit import Actor
 from service.tenants.resources import describe_api_key, describe_new_api_key
 from service.tenants.storage import Storage
@@ -32,13 +33,14 @@ class KeysController(Controller):
         manager: NamedDependency[ConnectionManager],
         storage: NamedDependency[Storage],
         actor: NamedDependency[Actor],
+        node: NamedDependency[Node],
         data: JSONBody[ApiKeyBody],
     ) -> NewApiKey:
         """The answer's `api_key` is shown this once."""
         tenant_id = manager.tenant.id
         expires_at_ms = None if data.expires_at_ms is UNSET else data.expires_at_ms
         key, text = await storage.keys.create_api_key(actor, tenant_id, data.name, data.scopes, expires_at_ms)
-        await announce(manager.broker, tenant_id)
+        await announce(node, tenant_id)
         return describe_new_api_key(key, text)
 
     @read(operation_id="listKeys", summary="List the API keys", **needs("manage"))
@@ -60,8 +62,9 @@ class KeysController(Controller):
         manager: NamedDependency[ConnectionManager],
         storage: NamedDependency[Storage],
         actor: NamedDependency[Actor],
+        node: NamedDependency[Node],
         key_id: KeyIdInPath,
     ) -> None:
         """Requests with it are `unauthenticated` within 2 s on all nodes. Said twice is said once."""
         await storage.keys.revoke_api_key(actor, manager.tenant.id, key_id)
-        await announce(manager.broker, manager.tenant.id)
+        await announce(node, manager.tenant.id)

@@ -12,6 +12,7 @@ from service.api.operations import named
 from service.api.strict import StrictBody
 from service.protocol.administration import RevocationBody
 from service.rooms.connection_manager import ConnectionManager
+from service.rooms.node import Node
 from service.tenants.audit import Actor
 from service.tenants.storage import Storage
 
@@ -35,9 +36,10 @@ class RevocationsController(Controller):
         manager: NamedDependency[ConnectionManager],
         storage: NamedDependency[Storage],
         actor: NamedDependency[Actor],
+        node: NamedDependency[Node],
         data: JSONBody[RevocationBody],
     ) -> None:
         """Until the instant they are refused, and their sockets closed with 4401 within 2 s on all nodes."""
         user, jti = (None if given is UNSET else given for given in (data.user, data.jti))
         await storage.revocations.add(actor, manager.tenant.id, user=user, jti=jti, until_at_ms=data.until_at_ms)
-        await announce(manager.broker, manager.tenant.id)
+        await announce(node, manager.tenant.id)

@@ -16,6 +16,7 @@ from service.api.parameters import Cursor, Limit, RoomTypeInPath
 from service.api.strict import StrictBody
 from service.protocol.administration import RoomTypeDetail, RoomTypePage
 from service.rooms.connection_manager import ConnectionManager
+from service.rooms.node import Node
 from service.tenants.audit import Actor
 from service.tenants.resources import describe_room_type
 from service.tenants.room_types import RoomType
@@ -63,12 +64,13 @@ class RoomTypesController(Controller):
         manager: NamedDependency[ConnectionManager],
         storage: NamedDependency[Storage],
         actor: NamedDependency[Actor],
+        node: NamedDependency[Node],
         name: RoomTypeInPath,
         data: JSONBody[RoomType],
     ) -> Response[RoomTypeDetail]:
         """In force within 2 s on all nodes, for rooms in use too. Without `pattern`, the name is the pattern."""
         stored, is_new = await storage.room_types.put(actor, manager.tenant.id, name, data)
-        await announce(manager.broker, manager.tenant.id)
+        await announce(node, manager.tenant.id)
         return Response(describe_room_type(stored), status_code=HTTP_201_CREATED if is_new else HTTP_200_OK)
 
     @delete("/{name:str}", operation_id=named("deleteRoomType"), summary="Delete a room type", **needs("manage"))
@@ -77,8 +79,9 @@ class RoomTypesController(Controller):
         manager: NamedDependency[ConnectionManager],
         storage: NamedDependency[Storage],
         actor: NamedDependency[Actor],
+        node: NamedDependency[Node],
         name: RoomTypeInPath,
     ) -> None:
         """Its rooms get the rules of the next pattern that matches."""
         await storage.room_types.delete(actor, manager.tenant.id, name)
-        await announce(manager.broker, manager.tenant.id)
+        await announce(node, manager.tenant.id)

@@ -16,6 +16,7 @@ from service.api.parameters import Cursor, KidInPath, Limit
 from service.api.strict import StrictBody
 from service.protocol.administration import NewSigningKey, SigningKeyBody, SigningKeyPage, SigningKeyUse
 from service.rooms.connection_manager import ConnectionManager
+from service.rooms.node import Node
 from service.tenants.audit import Actor
 from service.tenants.public_keys import read_public_key
 from service.tenants.resources import describe_new_signing_key, describe_signing_key
@@ -39,6 +40,7 @@ class SigningKeysController(Controller):
         manager: NamedDependency[ConnectionManager],
         storage: NamedDependency[Storage],
         actor: NamedDependency[Actor],
+        node: NamedDependency[Node],
         data: JSONBody[SigningKeyBody],
     ) -> NewSigningKey:
         """Good at once, beside the others. HS256 has its `secret` made here and shown this once."""
@@ -53,7 +55,7 @@ class SigningKeysController(Controller):
             kid=None if data.kid is UNSET else data.kid,
             expires_at_ms=None if data.expires_at_ms is UNSET else data.expires_at_ms,
         )
-        await announce(manager.broker, manager.tenant.id)
+        await announce(node, manager.tenant.id)
         return describe_new_signing_key(key, secret)
 
     @read(operation_id="listSigningKeys", summary="List the signing keys and who is connected", **needs("manage"))
@@ -81,8 +83,9 @@ class SigningKeysController(Controller):
         manager: NamedDependency[ConnectionManager],
         storage: NamedDependency[Storage],
         actor: NamedDependency[Actor],
+        node: NamedDependency[Node],
         kid: KidInPath,
     ) -> None:
         """Its tokens are refused and just its sockets closed with 4401, within 2 s on all nodes."""
         await storage.keys.revoke_signing_key(actor, manager.tenant.id, kid)
-        await announce(manager.broker, manager.tenant.id)
+        await announce(node, manager.tenant.id)

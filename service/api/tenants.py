@@ -83,7 +83,7 @@ class TenantsController(Controller):
             limit_changes=None if data.limits is UNSET else data.limits,
             origins=None if data.origins is UNSET else data.origins,
         )
-        await announce(node.broker, changed.id)
+        await announce(node, changed.id)
         return describe_tenant(changed)
 
     @post(
@@ -134,7 +134,7 @@ class TenantsController(Controller):
     ) -> TenantDetail:
         """Its keys end at once and its sockets close with 4403; its rooms are removed bit by bit, then its usage."""
         deletion = await storage.tenants.delete(actor, tenant)
-        await announce(node.broker, deletion.tenant_id)
+        await announce(node, deletion.tenant_id)
         return describe_deletion(deletion)
 
 
@@ -143,5 +143,5 @@ async def _set_state(
 ) -> TenantDetail:
     version = None if wanted.version is UNSET else wanted.version
     changed = await storage.tenants.set_state(actor, (await storage.tenants.read(name)).id, state, version)
-    await announce(node.broker, changed.id)
+    await announce(node, changed.id)
     return describe_tenant(changed)

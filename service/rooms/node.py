@@ -54,7 +54,7 @@ class Node:
         # Changed tenants that are looked at now; False: told again meanwhile, so look once more.
         self._reloading: dict[str, bool] = {}
         # asyncio holds tasks weakly: a reload must not be collected half-way.
-        self._reloads: set[asyncio.Task[None]] = set()
+        self._reloads: dict[str, asyncio.Task[None]] = {}
 
     def manager(self, tenant: TenantSnapshot) -> ConnectionManager:
         """The tenant's manager on this node, made when it is first needed."""
@@ -185,13 +185,21 @@ class Node:
 
     def receive_tenant_change(self, tenant_id: str) -> None:
         """Look at the tenant again, now."""
-        if tenant_id in self._reloading:
+        self._begin_reload(tenant_id)
+
+    async def look_again(self, tenant_id: str) -> None:
+        """Look at a changed tenant; back when this node has it as it is now, or SQL can't be asked."""
+        # One who gives up waiting must not end a look that others wait for.
+        await asyncio.shield(self._begin_reload(tenant_id))
+
+    def _begin_reload(self, tenant_id: str) -> "asyncio.Task[None]":
+        under_way = self._reloads.get(tenant_id)
+        if under_way is not None:
             self._reloading[tenant_id] = False
-            return
+            return under_way
         self._reloading[tenant_id] = True
-        reload = asyncio.get_running_loop().create_task(self._reload(tenant_id))
-        self._reloads.add(reload)
-        reload.add_done_callback(self._reloads.discard)
+        reload = self._reloads[tenant_id] = asyncio.get_running_loop().create_task(self._reload(tenant_id))
+        return reload
 
     def turn_ended(self) -> None:
         """Hand on what arrived, in slices."""
@@ -240,4 +248,4 @@ class Node:
         except Unavailable:
             pass  # `keep_tenants` asks again
         finally:
-            del self._reloading[tenant_id]
+            del self._reloading[tenant_id], self._reloads[tenant_id]

@@ -25,7 +25,9 @@ def published() -> tuple[str, Any]:
     """The document as it is served: its media type and its content."""
     app = Litestar(
         ROUTE_HANDLERS,
-        dependencies={name: Provide(lambda: None, sync_to_thread=False) for name in ("node", "tenants", "storage", "operators")},
+        dependencies={
+            name: Provide(lambda: None, sync_to_thread=False) for name in ("node", "tenants", "storage", "operators")
+        },
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=OPENAPI_CONFIG,
         logging_config=None,

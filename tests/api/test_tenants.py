@@ -77,19 +77,19 @@ def test_a_tenant_that_cannot_be_is_not_made(operator: Rest, body: object, path:
 
 
 def test_tenants_are_listed_page_by_page_with_a_prefix(operator: Rest, rest: Rest) -> None:
-    names = [f"paged-{letter}" for letter in "abcde"]
+    names = [f"leaf-{letter}" for letter in "abcde"]
     for name in reversed(names):
         make(operator, name)
     found: list[str] = []
     cursor = ""
     while True:
-        page = operator.gets(f"/v1/tenants?prefix=paged-&limit=2{cursor}")
+        page = operator.gets(f"/v1/tenants?prefix=leaf-&limit=2{cursor}")
         found += [item["tenant"] for item in page["items"]]
         if page["next_cursor"] is None:
             break
         cursor = f"&cursor={page['next_cursor']}"
     assert found == names
-    page = operator.gets("/v1/tenants?prefix=paged-&limit=2")
+    page = operator.gets("/v1/tenants?prefix=leaf-&limit=2")
     assert operator.refused("invalid", "GET", f"/v1/tenants?limit=2&cursor={page['next_cursor']}").path == "$.cursor"
     assert operator.refused("invalid", "GET", "/v1/tenants?prefix=A").path == "$.prefix"
     assert rest.refused("invalid", "GET", f"/v1/rooms?cursor={page['next_cursor']}").path == "$.cursor"
@@ -110,7 +110,8 @@ def test_limits_are_merged_and_origins_replaced(operator: Rest) -> None:
 
 def test_a_change_that_changes_nothing_raises_no_version(operator: Rest) -> None:
     version = make(operator, "steady", limits={"max_rooms": 5})["tenant"]["version"]
-    for body in ({"limits": {"max_rooms": 5}}, {"limits": {}}, {}, {"origins": []}):
+    bodies: list[dict[str, object]] = [{"limits": {"max_rooms": 5}}, {"limits": {}}, {}, {"origins": []}]
+    for body in bodies:
         assert operator.ask("PATCH", "/v1/tenants/steady", body).json()["version"] == version
     assert operator.ask("POST", "/v1/tenants/steady/resume").json()["version"] == version
 
