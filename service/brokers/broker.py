@@ -222,9 +222,6 @@ class Broker(ClusterControl, Protocol):
     ) -> Awaitable[bool]:
         """Tell the nodes that hold it; False if there is no such connection (or none of the user)."""
 
-    def announce_tenant_change(self, tenant_id: str) -> Awaitable[None]:
-        """Tell every node to look at the tenant again."""
-
     # Rooms
 
     def subscribe(self, address: RoomAddress, receiver: RoomReceiver) -> Awaitable[None]:

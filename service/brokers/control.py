@@ -14,6 +14,9 @@ class TenantSize(NamedTuple):
 class ClusterControl(Protocol):
     """What nodes tell each other of tenants and of themselves; its failures are as `Broker` promises."""
 
+    def announce_tenant_change(self, tenant_id: str) -> Awaitable[None]:
+        """Tell every node to look at the tenant again."""
+
     def note_key_use(self, tenant_id: str, connections: Mapping[str, int]) -> None:
         """So many connections of this node are now under each of these signing keys, by kid; 0: none any more.
 
