@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from service.brokers.broker import Broker
-from service.protocol.errors import RoomcastError
+from service.protocol.errors import Unavailable
 from service.telemetry import counters, new_incident
 from service.tenants.records import Deletion
 
@@ -65,20 +65,26 @@ class Deleter:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 await self.look()
-            except RoomcastError as error:
-                log.info("a deleted tenant is removed later", reason=error.message)
+            except Unavailable:
+                pass  # the tenants' cache says so, once
             except Exception:  # a mistake in what nobody waits for must not end the node
                 counters.faults += 1
                 log.exception("the removal of deleted tenants failed", incident=new_incident())
 
     async def look(self) -> None:
-        """One look: remove all that is known for long enough and no other node's. Raises Unavailable."""
+        """One look: remove all that is known for long enough and no other node's, as far as Redis and SQL let it.
+
+        Raises Unavailable when SQL does not tell which there are.
+        """
         pending = await self._deletions.pending()
         now = time.monotonic()
         self._seen_at = {each.tenant_id: self._seen_at.get(each.tenant_id, now) for each in pending}
         for deletion in pending:
             if now - self._seen_at[deletion.tenant_id] >= SETTLE_SECONDS and not self._is_others(deletion):
-                await self._remove(deletion)
+                try:
+                    await self._remove(deletion)
+                except Unavailable as error:
+                    log.info("a deleted tenant is removed later", tenant=deletion.name, reason=error.message)
 
     def _is_others(self, deletion: Deletion) -> bool:
         if deletion.claimed_by in (None, self._node):
