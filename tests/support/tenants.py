@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from service.tenants.audit import OPERATOR
 from service.tenants.limits import Limits
+from service.tenants.room_types import RoomType
 from service.tenants.storage import Storage
 from tests.support.canaries import keep_secret
 
@@ -48,6 +49,10 @@ class Tenant(NamedTuple):
     async def limit(self, **limits: int | None) -> None:
         """Other limits from now on."""
         await self.storage.tenants.change(OPERATOR, self.id, limits=Limits(**(UNHURRIED | limits)))
+
+    async def room_type(self, name: str, **rules: Any) -> None:
+        """Rooms of this type are so from now on; nodes know within 2 s."""
+        await self.storage.room_types.put(OPERATOR, self.id, name, RoomType(**rules))
 
 
 async def make_tenant(

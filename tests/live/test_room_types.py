@@ -1,0 +1,372 @@
+"""Room types over real sockets: what they change, on both nodes, and in rooms that people are in."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from msgspec import UNSET
+
+from service.protocol.events import ErrorEvent, Gap, Message, Published, SignalEvent
+from service.tenants.audit import OPERATOR
+from tests.support.fixtures import Cluster, Connect
+from tests.support.rest_client import Rest
+from tests.support.tenants import Tenant
+from tests.support.wire_client import Client
+
+pytestmark = pytest.mark.anyio
+
+
+class Types:
+    """A tenant's room types, put and waited for on both nodes."""
+
+    def __init__(self, cluster: Cluster, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self.servers = [Rest(node.address, tenant.api_key) for node in cluster.nodes[:2]]
+
+    async def put(self, name: str, room: str = "", **rules: Any) -> None:
+        """Put a type, whose name must be new; back when both nodes have it for the room, which exists."""
+        await self._tenant.room_type(name, **rules)
+        if room:
+            await self.are_known(room, name)
+
+    async def delete(self, name: str, room: str) -> None:
+        """Back when the room is of the default type on both nodes."""
+        await self._tenant.storage.room_types.delete(OPERATOR, self._tenant.id, name)
+        await self.are_known(room, "default")
+
+    async def are_known(self, room: str, name: str) -> None:
+        """Within 2 s both nodes say that the room is of this type."""
+        deadline = time.monotonic() + 2
+        for server in self.servers:
+            while (await server.get(f"/v1/rooms/{room}"))["room_type"] != name:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def types(cluster: Cluster, tenant: Tenant) -> Any:
+    types = Types(cluster, tenant)
+    yield types
+    for server in types.servers:
+        await server.close()
+
+
+async def test_a_room_has_the_type_of_its_name_else_of_the_longest_prefix(connect: Connect, types: Types) -> None:
+    await types.put("chats", pattern="chat:*")
+    await types.put("chat:staff", pattern="chat:staff", history_messages=0)
+    await types.put("default", presence=False)
+    alice = await connect()
+    wanted = {"chat:1": "chats", "chat:staff": "chat:staff", "news": "default"}
+    for room, name in wanted.items():
+        joined = await alice.joins(room)
+        assert (joined.position is None) is (room == "chat:staff")
+        for server in types.servers:
+            detail = await server.get(f"/v1/rooms/{room}")
+            assert (detail["room_type"], detail["position"]) == (name, joined.position)
+
+
+async def test_a_room_that_keeps_nothing_has_null_positions(connect: Connect, types: Types, binary: bool) -> None:
+    await types.put("passing", pattern="passing", history_messages=0)
+    alice, bob = await connect("alice", binary=binary), await connect("bob")
+    await alice.joins("passing")
+    assert (await bob.publishes("passing", 1)).position is None
+    await alice.expects(Message, room="passing", data=1, offset=UNSET)
+    assert (await types.servers[1].publish("passing", 2))["position"] is None
+    await alice.expects(Message, room="passing", data=2, offset=UNSET)
+    page = await bob.history("passing")
+    assert (page.messages, page.position) == ([], None)
+    assert (await bob.publishes("kept", 1)).position is not None
+
+
+async def test_a_history_ends_after_its_seconds(connect: Connect, types: Types) -> None:
+    await types.put("short", pattern="short", history_seconds=1)
+    alice = await connect()
+    for room in ("short", "long"):
+        await alice.publishes(room)
+    assert len((await alice.history("short")).messages) == 1
+    deadline = time.monotonic() + 3
+    while (await alice.history("short")).messages:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    assert len((await alice.history("long")).messages) == 1
+
+
+async def test_a_room_that_begins_and_ends_to_keep_its_messages_keeps_its_order(
+    connect: Connect, types: Types, cluster: Cluster
+) -> None:
+    alice, bob = await connect("alice", at=cluster.nodes[0]), await connect("bob", at=cluster.nodes[1])
+    first = (await alice.joins("chat")).position
+    assert first is not None
+    epoch = first.partition(":")[0]
+    assert (await bob.publishes("chat", 1)).position == f"{epoch}:1"
+    await alice.expects(Message, data=1, offset=1)
+
+    await types.put("none", room="chat", pattern="chat", history_messages=0)
+    assert (await bob.history("chat")).messages == []  # what was kept is nobody's any more
+    assert (await bob.joins("chat", since=f"{epoch}:1")).recovered is False
+    await bob.expects(Gap, from_=f"{epoch}:1", to=None, reason="unstored")
+    assert (await bob.publishes("chat", 2)).position is None
+    await alice.expects(Message, data=2, offset=UNSET)
+
+    await types.delete("none", room="chat")
+    carol = await connect("carol", at=cluster.nodes[1])
+    assert (await carol.joins("chat")).position == f"{epoch}:2"
+    assert (await bob.publishes("chat", 3)).position == f"{epoch}:3"
+    for client in (alice, carol):
+        await client.expects(Message, data=3, offset=3)
+    assert (await carol.joins("chat", since=f"{epoch}:2")).recovered is True
+    await carol.expects(Message, data=3, offset=3)
+    assert (await carol.joins("chat", since=f"{epoch}:1")).recovered is False
+    await carol.expects(Gap, from_=f"{epoch}:1", to=f"{epoch}:3", reason="expired")
+    await alice.hears_nothing()
+
+
+async def test_changing_types_under_load_loses_nothing_and_repeats_nothing(
+    connect: Connect, types: Types, cluster: Cluster
+) -> None:
+    listeners = [await connect(f"listener-{index}", at=node) for index, node in enumerate(cluster.nodes[:2])]
+    speaker = await connect("speaker", at=cluster.nodes[1])
+    for listener in listeners:
+        await listener.joins("chat")
+    over = asyncio.Event()
+
+    async def speak() -> int:
+        said = 0
+        while not over.is_set():
+            await speaker.publishes("chat", said)
+            said += 1
+            await asyncio.sleep(0.002)
+        await speaker.publishes("chat", "over")
+        return said
+
+    async def change() -> None:
+        for _ in range(3):
+            await types.put("none", room="chat", pattern="chat", history_messages=0)
+            await types.delete("none", room="chat")
+        over.set()
+
+    async def listen(listener: Client) -> tuple[list[int], int]:
+        seen: list[int] = []
+        kept = 0
+        while (value := listener.value((event := await listener.expects(Message)).data)) != "over":
+            seen.append(value)
+            if isinstance(event.offset, int):
+                assert event.offset == len(seen)
+                kept += 1
+        return seen, kept
+
+    hearing = asyncio.gather(*map(listen, listeners))
+    said, _ = await asyncio.gather(speak(), change())
+    for seen, kept in await hearing:
+        assert seen == list(range(said))
+        assert 0 < kept < said
+
+
+async def test_members_of_a_room_are_limited_on_all_nodes(connect: Connect, types: Types, cluster: Cluster) -> None:
+    await types.put("pair", pattern="pair:*", max_members=2)
+    users = [await connect(f"user-{index}", at=cluster.nodes[index % 2]) for index in range(4)]
+    await users[0].joins("pair:1")
+    await users[1].joins("pair:1")
+    for late in users[2:]:
+        refused = await late.refused("too_many", "join", room="pair:1")
+        assert (refused.limit, refused.scope, refused.room) == ("max_members_per_room", "room", "pair:1")
+        await late.joins("pair:2")
+    await types.put("table", room="pair:1", pattern="pair:1", max_members=3)
+    await users[2].joins("pair:1")
+    assert (await users[3].refused("too_many", "join", room="pair:1")).limit == "max_members_per_room"
+
+
+async def test_a_rooms_rate_holds_for_all_nodes_and_edges_together(
+    connect: Connect, types: Types, cluster: Cluster
+) -> None:
+    rate = 20
+    await types.put("slow", pattern="slow", messages_per_second=rate)
+    speakers = [await connect(f"user-{index}", at=node) for index, node in enumerate(cluster.nodes[:2])]
+    for speaker in speakers:
+        await speaker.joins("slow")
+    passed: list[float] = []
+    refusals: list[ErrorEvent] = []
+    begun = time.monotonic()
+
+    async def speak(speaker: Client, command: str) -> None:
+        number = 0
+        while time.monotonic() < begun + 3:
+            number += 1
+            await speaker.sends(command, room="slow", data=number, id=f"{command}-{number}")
+            while not (answer := getattr(event := await speaker.next(), "id", None)) or answer is UNSET:
+                assert isinstance(event, Message | SignalEvent)
+            if isinstance(event, ErrorEvent):
+                refusals.append(event)
+            else:
+                passed.append(time.monotonic())
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(speak(speakers[0], "publish"), speak(speakers[1], "signal"))
+    seconds = time.monotonic() - begun
+    # Both may let a burst through before they hear of each other's; what is too much they pay back.
+    assert 0.7 * rate * seconds <= len(passed) <= 1.1 * rate * seconds + 2 * rate
+    assert refusals
+    for refusal in refusals:
+        assert (refusal.code, refusal.limit, refusal.scope) == ("rate_limited", "messages_per_second", "room")
+        assert isinstance(refusal.retry_after_ms, int)
+        assert refusal.retry_after_ms >= 1
+    for server in types.servers:
+        problem = None
+        for _ in range(3 * rate):
+            answer = await server.ask("POST", "/v1/rooms/slow/messages", {"data": 1})
+            problem = answer.json() if answer.status_code == 429 else problem
+        assert problem is not None
+        assert (problem["limit"], problem["scope"], problem["room"]) == ("messages_per_second", "room", "slow")
+        await server.publish("other", 1)
+
+
+async def test_a_rooms_messages_have_a_size_at_every_edge(
+    connect: Connect, types: Types, tenant: Tenant, cluster: Cluster
+) -> None:
+    await types.put("tweets", pattern="tweet:*", max_message_bytes=10)
+    alice = await connect()
+    await alice.joins("tweet:1")
+    text = "x" * 9  # 11 bytes with its quotes
+    for command in ("publish", "signal"):
+        refused = await alice.refused("too_large", command, room="tweet:1", data=text)
+        assert (refused.limit, refused.path, refused.room) == ("max_message_bytes", "$.data", "tweet:1")
+    server = types.servers[0]
+    problem = await server.refused(413, "too_large", "POST", "/v1/rooms/tweet:1/messages", {"data": text})
+    assert problem["limit"] == "max_message_bytes"
+    batch = {"messages": [{"room": room, "data": text} for room in ("tweet:1", "other")]}
+    results = (await server.ask("POST", "/v1/messages", batch)).json()["results"]
+    assert [result.get("problem", {}).get("limit") for result in results] == ["max_message_bytes", None]
+    async with Rest(cluster.nodes[1].address, tenant.token("bob")) as user:
+        body = {"type": "publish", "room": "tweet:1", "data": text}
+        assert (await user.refused(413, "too_large", "POST", "/v1/commands", body))["limit"] == "max_message_bytes"
+    assert (await alice.publishes("tweet:1", text[1:])).position is not None
+    await alice.publishes("other", text)
+
+
+async def test_a_tenants_lower_limit_wins_over_its_types(connect: Connect, types: Types, tenant: Tenant) -> None:
+    await types.put("big", pattern="big", max_message_bytes=50_000, max_members=50, history_messages=500)
+    await tenant.limit(max_message_bytes=1_000, max_members_per_room=1, max_history_messages=0)
+    alice, bob = await connect("alice"), await connect("bob")
+    deadline = time.monotonic() + 2
+    while (await alice.joins("big")).position is not None:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    assert (await bob.refused("too_many", "join", room="big")).limit == "max_members_per_room"
+    assert (await alice.refused("too_large", "publish", room="big", data="x" * 2_000)).limit == "max_message_bytes"
+
+
+SIZE_BYTES = 60_000
+COUNT = 80  # 4.8 MB, where an outbox takes 1 MiB
+
+
+async def fall_behind(slow: Client, speaker: Client, room: str, names: int = COUNT) -> None:
+    """A reader sleeps while more is said in its room than its outbox takes; it asks for something now and then."""
+    slow.stops_reading()
+    for number in range(COUNT):
+        await speaker.publishes(room, "x" * SIZE_BYTES, name=f"n{number % names}")
+        if number % 20 == 0:
+            await slow.sends("ping", id=number)
+    slow.reads_again()
+
+
+async def heard(slow: Client, at: int) -> tuple[list[int], list[Gap], list[object], list[str]]:
+    """Offsets, gaps and ids of replies up to the last message, counted on from `at`; and the messages' names."""
+    offsets: list[int] = []
+    gaps: list[Gap] = []
+    replies: list[object] = []
+    names: list[str] = []
+    while at < COUNT:
+        event = await slow.next()
+        if isinstance(event, Message):
+            assert event.offset == at + 1
+            at += 1
+            offsets.append(at)
+            names.append(str(event.name))
+        elif isinstance(event, Gap):
+            assert event.reason == "slow"
+            assert event.from_ is not None
+            assert event.from_.endswith(f":{at}")
+            at = int(str(event.to).partition(":")[2])
+            gaps.append(event)
+        else:
+            replies.append(getattr(event, "id", None))
+    return offsets, gaps, replies, names
+
+
+async def test_a_slow_reader_of_a_room_that_drops_the_oldest_stays_and_is_told_what_it_missed(
+    connect: Connect, types: Types, binary: bool
+) -> None:
+    await types.put("feed", pattern="feed", slow_consumer="drop_oldest", history_messages=COUNT)
+    slow, speaker = await connect("slow", binary=binary, receive_buffer_bytes=4_096), await connect("speaker")
+    epoch = str((await slow.joins("feed")).position).partition(":")[0]
+    await fall_behind(slow, speaker, "feed")
+    offsets, gaps, replies, _ = await heard(slow, 0)
+    assert gaps
+    assert offsets[-1] == COUNT
+    assert replies == [0, 20, 40, 60]
+    missed = COUNT - len(offsets)
+    assert 0 < missed < COUNT - 5
+    await slow.hears_nothing()
+    # It is live as before, and what was left out is in the history.
+    await speaker.publishes("feed", "next")
+    await slow.expects(Message, data="next", offset=COUNT + 1)
+    page = await speaker.history("feed", since=gaps[0].from_, limit=3)
+    first = int(str(gaps[0].from_).partition(":")[2]) + 1
+    assert page.messages[0].offset == first
+    assert (await slow.joins("feed", since=f"{epoch}:{COUNT}")).recovered is True
+
+
+async def test_a_slow_reader_of_a_room_of_latest_values_has_the_latest_of_each(connect: Connect, types: Types) -> None:
+    await types.put("board", pattern="board", slow_consumer="latest_by_name")
+    slow, speaker = await connect("slow", receive_buffer_bytes=4_096), await connect("speaker")
+    await slow.joins("board")
+    await fall_behind(slow, speaker, "board", names=7)
+    offsets, gaps, replies, names = await heard(slow, 0)
+    assert gaps
+    assert replies == [0, 20, 40, 60]
+    assert offsets[-7:] == list(range(COUNT - 6, COUNT + 1))
+    assert set(names[-7:]) == {f"n{number}" for number in range(7)}
+
+
+async def test_the_policy_of_a_room_changes_while_people_are_in_it(connect: Connect, types: Types) -> None:
+    slow, speaker = await connect("slow", receive_buffer_bytes=4_096), await connect("speaker")
+    await slow.joins("feed")
+    await types.put("feed", room="feed", pattern="feed", slow_consumer="drop_oldest")
+    await fall_behind(slow, speaker, "feed")
+    assert (await heard(slow, 0))[1]
+    await types.delete("feed", room="feed")
+    slow.stops_reading()
+    for _ in range(COUNT):
+        await speaker.publishes("feed", "x" * SIZE_BYTES)
+    slow.reads_again()
+    closing = await slow.is_closed_with(4450)
+    assert closing is not None
+    assert closing.reconnect
+
+
+async def test_own_messages_and_their_answers_keep_their_places_for_a_slow_reader(
+    connect: Connect, types: Types
+) -> None:
+    await types.put("feed", pattern="feed", slow_consumer="drop_oldest")
+    slow, speaker = await connect("slow", receive_buffer_bytes=4_096), await connect("speaker")
+    await slow.joins("feed")
+    slow.stops_reading()
+    for number in range(COUNT):
+        await speaker.publishes("feed", "x" * SIZE_BYTES)
+        if number % 10 == 0:
+            await slow.sends("publish", room="feed", data=number, id=number)
+    slow.reads_again()
+    at, answers = 0, []
+    while at < COUNT + 8:
+        event = await slow.next()
+        if isinstance(event, Gap):
+            assert str(event.from_).endswith(f":{at}")
+            at = int(str(event.to).partition(":")[2])
+        else:
+            assert isinstance(event, Message | Published)
+            if isinstance(event, Published):
+                answers.append(event.id)
+            at += 1
+            assert str(event.offset if isinstance(event, Message) else event.position).endswith(str(at))
+    assert answers == list(range(0, COUNT, 10))
