@@ -91,10 +91,18 @@ def test_every_component_schema_is_referred_to() -> None:
 def test_every_operation_reads_as_a_method_and_says_what_it_does() -> None:
     ids = [operation["operationId"] for _, _, operation in operations()]
     assert len(set(ids)) == len(ids)
+    of_a_tenant = {
+        "createKey", "createSigningKey", "createToken", "deleteRoomType", "disconnect", "disconnectUser",
+        "forgetMessages", "getConnection", "getCounts", "getRoom", "getRoomType", "getUsage", "getUser",
+        "listChanges",
+        "listConnections", "listKeys", "listMessages", "listRoomTypes", "listRooms", "listSigningKeys",
+        "publishMessage", "publishMessages", "putRoomType", "revokeKey", "revokeSigningKey", "revokeTokens",
+        "sendToUser",
+    }  # fmt: skip
     assert set(ids) == {
-        "createToken", "disconnect", "disconnectUser", "forgetMessages", "getConnection", "getCounts", "getRoom",
-        "getUser", "isLive", "isReady", "listConnections", "listMessages", "listRooms", "publishMessage",
-        "publishMessages", "runCommand", "sendToUser",
+        *of_a_tenant, *(f"{name}ForTenant" for name in of_a_tenant),
+        "runCommand", "isLive", "isReady",
+        "changeTenant", "createTenant", "deleteTenant", "getTenant", "listTenants", "resumeTenant", "suspendTenant",
     }  # fmt: skip
     for _, _, operation in operations():
         assert operation["summary"]
@@ -118,7 +126,31 @@ def test_operations_say_whose_bearer_they_want_and_which_scope() -> None:
     assert wanted["/v1/rooms/{room}/messages", "delete"] == [{"apiKey": ["manage"]}]
     assert wanted["/v1/counts", "get"] == [{"apiKey": ["read"]}]
     assert wanted["/health/live", "get"] is None
-    assert document()["components"]["securitySchemes"].keys() == {"apiKey", "userToken"}
+    assert wanted["/v1/tenants/{tenant}/counts", "get"] == wanted["/v1/tenants", "post"] == [{"operatorToken": []}]
+    assert document()["components"]["securitySchemes"].keys() == {"apiKey", "operatorToken", "userToken"}
+
+
+def test_what_is_there_for_a_tenant_is_there_for_the_operator_too() -> None:
+    paths = document()["paths"]
+    own = {path for path in paths if path.startswith("/v1/") and not path.startswith("/v1/tenants")} - {"/v1/commands"}
+    for path in own:
+        operators = paths[f"/v1/tenants/{{tenant}}{path.removeprefix('/v1')}"]
+        assert operators.keys() == paths[path].keys()
+        for method, operation in paths[path].items():
+            assert operators[method]["summary"] == operation["summary"]
+            assert operators[method].get("requestBody") == operation.get("requestBody")
+            assert operators[method]["parameters"][0]["name"] == "tenant"
+
+
+def test_a_body_that_may_be_left_out_is_said_to_be_so() -> None:
+    paths = document()["paths"]
+    assert paths["/v1/tenants/{tenant}/suspend"]["post"]["requestBody"]["required"] is False
+    assert paths["/v1/tenants"]["post"]["requestBody"]["required"] is True
+
+
+def test_putting_a_room_type_tells_whether_it_is_new() -> None:
+    responses = document()["paths"]["/v1/room-types/{name}"]["put"]["responses"]
+    assert responses["200"]["content"] == responses["201"]["content"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +174,8 @@ def test_both_unions_are_discriminated_components_of_the_command_operation(name:
 
 def test_bodies_forbid_unknown_fields_and_keep_their_defaults() -> None:
     schemas = document()["components"]["schemas"]
-    for name in ("Publish", "Ping", "PublishBody", "BatchBody", "BatchMessage", "DirectBody", "TokenBody"):
+    bodies = ("Publish", "Ping", "PublishBody", "BatchBody", "BatchMessage", "DirectBody", "TokenBody", "TenantBody")
+    for name in (*bodies, "TenantChange", "StateChange", "ApiKeyBody", "SigningKeyBody", "RevocationBody", "RoomType"):
         assert schemas[name]["additionalProperties"] is False
     assert schemas["Publish"]["properties"]["echo"] == {"type": "boolean", "default": False}
     assert schemas["RoomDetail"]["properties"]["position"] == {"type": ["string", "null"]}
