@@ -1,6 +1,7 @@
 """Fixtures of the live tests: a cluster of two nodes on one Valkey for the whole run, a tenant and sockets per test."""
 
 import asyncio
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,6 +16,7 @@ from service.settings import Settings
 from service.tenants.storage import Storage
 from tests.support.canaries import leaks
 from tests.support.live_server import LiveNode
+from tests.support.postgres import PostgresServer, find_pg_ctl
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant, make_tenant
 from tests.support.valkey import Valkey
@@ -24,13 +26,13 @@ from tests.support.wire_client import Client
 class Cluster:
     """A Valkey, a database and nodes, in a folder of its own; `stop` ends them all."""
 
-    def __init__(self, folder: Path, logs: Path) -> None:
+    def __init__(self, folder: Path, logs: Path, **settings: Any) -> None:
         self.folder = folder
         self._logs = logs
         self.valkey = Valkey(folder, logs / f"{folder.name}-valkey.log")
         self.valkey.start()
         self.settings = Settings(
-            data_dir=folder / "data", redis_url=self.valkey.url, connects_per_second_per_address=None
+            data_dir=folder / "data", redis_url=self.valkey.url, connects_per_second_per_address=None, **settings
         )
         prepare_database(self.settings)
         self.nodes: list[LiveNode] = []
@@ -86,20 +88,32 @@ def logs() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def make_cluster(logs: Path) -> Iterator[Callable[[], Cluster]]:
+def make_cluster(logs: Path) -> Iterator[Callable[..., Cluster]]:
     """Makes clusters of a test's own; what is still up at the run's end is ended."""
     made: list[Cluster] = []
     with tempfile.TemporaryDirectory(prefix="rc", dir="/tmp") as folder:  # a socket's path ends at 107 bytes
 
-        def make() -> Cluster:
+        def make(**settings: Any) -> Cluster:
             place = Path(folder) / str(len(made))
             place.mkdir()
-            made.append(Cluster(place, logs))
+            made.append(Cluster(place, logs, **settings))
             return made[-1]
 
         yield make
         for cluster in made:
             cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The run's PostgreSQL; a test that needs one is skipped where there is none."""
+    pg_ctl = find_pg_ctl()
+    if pg_ctl is None:
+        pytest.skip("PostgreSQL is not installed")
+    server = PostgresServer(pg_ctl)
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from service.tenants.keys import Sealer
 from service.tenants.limits import Limits
 from service.tenants.snapshot import TenantSnapshot
 from service.tenants.storage import Storage, upgrade_database
-from tests.tenants.conftest import PostgresServer
+from tests.support.postgres import PostgresServer
 from tests.tenants.jwts import ACME, tenant
 
 pytestmark = pytest.mark.anyio

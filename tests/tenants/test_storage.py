@@ -12,7 +12,7 @@ from service.tenants.limits import Limits
 from service.tenants.rows import unix_time_ms
 from service.tenants.snapshot import SCOPES, TenantSnapshot
 from service.tenants.storage import NotMigrated, Storage, upgrade_database
-from tests.tenants.conftest import PostgresServer
+from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.anyio
 
