@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -78,17 +78,14 @@ def read_snapshot(
     signing_keys: Iterable[SigningKeyRow],
     api_keys: Iterable[ApiKeyRow],
     room_types: Iterable[RoomTypeRow],
-    revocations: Iterable[tuple[str, str, int]],
+    revocations: Mapping[str, str],
     sealer: Sealer,
 ) -> TenantSnapshot:
     """A tenant with its keys in force; one that does not open is left out and logged, the others serve on.
 
-    revocations: (kind, subject, until_at_ms) of each.
+    revocations: of each kind a JSON object, subject to until_at_ms.
     """
     keys = (_read_signing_key(key, sealer) for key in signing_keys)
-    revoked: dict[str, dict[str, int]] = {"user": {}, "jti": {}}
-    for kind, subject, until_at_ms in revocations:
-        revoked[kind][subject] = until_at_ms
     return TenantSnapshot(
         id=row.id,
         name=row.name,
@@ -102,9 +99,13 @@ def read_snapshot(
         },
         version=row.version,
         room_types=read_room_types(room_types),
-        revoked_users=revoked["user"],
-        revoked_jtis=revoked["jti"],
+        revoked_users=_decode_revoked(revocations.get("user", "{}")),
+        revoked_jtis=_decode_revoked(revocations.get("jti", "{}")),
     )
+
+
+def _decode_revoked(text: str) -> dict[str, int]:
+    return msgspec.json.decode(text, type=dict[str, int])
 
 
 def _read_signing_key(row: SigningKeyRow, sealer: Sealer) -> SigningKey | None:
