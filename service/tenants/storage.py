@@ -141,6 +141,6 @@ class Storage:
                 await session.scalars(signing_keys),
                 await session.scalars(api_keys),
                 await session.scalars(room_types),
-                dict((await session.execute(revocations)).tuples().all()),
+                {revoked[0]: revoked[1] for revoked in await session.execute(revocations)},
                 self._sealer,
             )
