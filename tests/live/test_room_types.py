@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from service.protocol.events import ErrorEvent, Gap, Message, Published, SignalEvent
+from service.protocol.events import ErrorEvent, Gap, Message, Pong, Published, SignalEvent
 from service.tenants.audit import OPERATOR
 from tests.support.fixtures import Cluster, Connect
 from tests.support.rest_client import Rest
@@ -291,6 +291,8 @@ async def heard(slow: Client, at: int) -> tuple[list[int], list[Gap], list[objec
             gaps.append(event)
         else:
             replies.append(getattr(event, "id", None))
+    while len(replies) < 4:  # the kernel may keep what a client sends while it takes nothing
+        replies.append((await slow.expects(Pong)).id)
     return offsets, gaps, replies, names
 
 
