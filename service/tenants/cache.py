@@ -100,9 +100,16 @@ class TenantCache:
         return changes
 
     async def reload(self, tenant_id: str) -> Change | None:
-        """A look at one tenant at once, as another node says that it changed; None: it did not. Raises Unavailable."""
+        """A look at one tenant at once, as another node says that it changed; None: it did not. Raises Unavailable.
+
+        First at its version, which costs half as much, or a tenth where much is revoked: this node's own word comes
+        back to it, too.
+        """
         snapshot = self._by_id.get(tenant_id)
-        return None if snapshot is None else await self._reload(snapshot)
+        if snapshot is None:
+            return None
+        versions = await self._source.tenant_versions([tenant_id])
+        return None if versions.get(tenant_id) == snapshot.version else await self._reload(snapshot)
 
     # How it is kept.
 

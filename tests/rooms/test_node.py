@@ -138,7 +138,7 @@ async def test_a_tenant_that_changes_all_the_time_is_looked_at_now_and_then_and_
         await asyncio.sleep(0)
         return node.changes.found  # type: ignore[return-value]
 
-    monkeypatch.setattr(node_module, "RELOAD_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(node_module, "RELOAD_PAUSE", 0)
     monkeypatch.setattr(node.changes, "reload", reload)
     alice = node.connect("alice")
     node.changes.found = Change("t1", "acme", tenant(2))
