@@ -14,6 +14,7 @@ from service.rooms.connection_manager import ConnectionManager
 from service.rooms.node import Node
 from service.tenants.cache import TenantCache
 from service.tenants.limits import Limits
+from service.tenants.room_types import RoomType, RoomTypes
 from service.tenants.snapshot import Change, TenantSnapshot
 from tests.rooms.surroundings import EPOCH, Ear
 
@@ -30,6 +31,7 @@ class SimulatedBroker:
         self.claims: set[str] = set()
         self.receivers: dict[str, RoomReceiver] = {}
         self.members: dict[str, set[str]] = {}
+        self.most_members: dict[str, int | None] = {}
         self.head = Position(EPOCH, 0)
         self.history = History(Position(EPOCH, 0), 1, 0, (), False)
         self.key_use: dict[tuple[str, str], int] = {}
@@ -77,6 +79,7 @@ class SimulatedBroker:
         del self.receivers[address.room]
 
     async def join(self, address: RoomAddress, connection: str, user: str, max_members: int | None) -> RoomHead:
+        self.most_members[address.room] = max_members
         head = self.head  # as Redis tells it: what comes around before the answer may lie behind it
         await self._ask("join")
         self.members.setdefault(address.room, set()).add(connection)
@@ -168,9 +171,11 @@ class SimulatedNode(Node):
         return answers
 
 
-def tenant(version: int = 1, *, active: bool = True, limits: Limits | None = None) -> TenantSnapshot:
-    """The tenant at a version."""
-    return TenantSnapshot("t1", "acme", active, limits or Limits(), (), {}, {}, version)
+def tenant(
+    version: int = 1, *, active: bool = True, limits: Limits | None = None, **room_types: RoomType
+) -> TenantSnapshot:
+    """The tenant at a version, with room types by name."""
+    return TenantSnapshot("t1", "acme", active, limits or Limits(), (), {}, {}, version, RoomTypes(room_types))
 
 
 def ear(connection: Connection) -> Ear:

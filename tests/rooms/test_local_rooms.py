@@ -5,7 +5,9 @@ import pytest
 from service.protocol.errors import Unavailable
 from service.rooms import local_rooms
 from service.rooms.room import MAX_ARRIVED
-from tests.rooms.simulated_broker import UNAVAILABLE, SimulatedNode, turns
+from service.tenants.limits import Limits
+from service.tenants.room_types import RoomType
+from tests.rooms.simulated_broker import UNAVAILABLE, SimulatedNode, tenant, turns
 from tests.rooms.surroundings import message
 
 pytestmark = pytest.mark.anyio
@@ -102,3 +104,56 @@ async def test_a_room_is_claimed_under_the_lease_that_its_members_get() -> None:
     await node.join(node.connect("bob"))
     assert node.broker.claims == {"chat"}
     assert node.broker.asked.count("subscribe") == 1
+
+
+async def test_open_rooms_get_other_rules_and_keep_them() -> None:
+    node = SimulatedNode()
+    alice, manager = node.connect("alice"), node.tenant_manager
+    for room in ("chat:1", "news"):
+        await node.join(alice, room)
+    manager.update(tenant(2, chats=RoomType(pattern="chat:*", history_messages=0, messages_per_second=5)))
+    chat, news = manager.rooms.by_name["chat:1"], manager.rooms.by_name["news"]
+    assert (chat.rules.type_name, chat.is_stored) == ("chats", False)
+    assert chat.rate is manager.rooms.rates.of("chat:1", 5)
+    assert (news.rules.type_name, news.is_stored) == ("default", True)
+    assert news.rate is None
+    before = chat.rules
+    manager.update(tenant(3, chats=RoomType(pattern="chat:*", history_messages=0, messages_per_second=5)))
+    assert chat.rules is before  # nothing that matters changed
+    manager.update(tenant(4))
+    assert [room.rate for room in manager.rooms.by_name.values()] == [None, None]
+    assert {room.rules.type_name for room in manager.rooms.by_name.values()} == {"default"}
+    assert [room.is_stored for room in manager.rooms.by_name.values()] == [True, True]
+
+
+async def test_a_rooms_members_are_limited_by_its_rules_as_they_are_now() -> None:
+    node = SimulatedNode()
+    manager = node.tenant_manager
+    manager.update(tenant(2, limits=Limits(max_members_per_room=50), chat=RoomType(max_members=7)))
+    for room in ("chat", "news"):
+        await node.join(node.connect(f"in-{room}"), room)
+    assert node.broker.most_members == {"chat": 7, "news": 50}
+    manager.update(tenant(3, limits=Limits(max_members_per_room=50), chat=RoomType(max_members=90)))
+    await node.join(node.connect("bob"), "chat")
+    assert node.broker.most_members["chat"] == 50
+
+
+async def test_many_rooms_get_other_rules_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_rooms, "SLICE_SECONDS", 0.0)  # one a turn
+    node = SimulatedNode()
+    alice, manager = node.connect("alice"), node.tenant_manager
+    for number in range(5):
+        await node.join(alice, f"chat:{number}")
+
+    def types() -> list[str]:
+        return sorted(room.rules.type_name for room in manager.rooms.by_name.values())
+
+    manager.update(tenant(2, one=RoomType(pattern="chat:*")))
+    assert types() == ["default"] * 4 + ["one"]
+    await turns(1)
+    assert types() == ["default"] * 3 + ["one"] * 2
+    manager.update(tenant(3, two=RoomType(pattern="chat:*")))  # before all have the first ones
+    await node.join(alice, "chat:new")
+    assert manager.rooms.by_name["chat:new"].rules.type_name == "two"
+    await turns()
+    assert types() == ["two"] * 6

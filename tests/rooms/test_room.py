@@ -1,9 +1,12 @@
 import pytest
 
 from service.brokers.broker import History, Origin
+from service.protocol.errors import RateLimited
 from service.protocol.identifiers import Position
 from service.rooms.fanout import SENDS_PER_TURN
-from tests.rooms.surroundings import EPOCH, Surroundings, message, no_delivery_left
+from service.rooms.room_rates import RoomRates
+from service.rooms.spare_frames import SpareFrame
+from tests.rooms.surroundings import EPOCH, Ear, Surroundings, message, no_delivery_left, rules
 
 
 @pytest.fixture
@@ -130,3 +133,53 @@ def test_binary_subscribers_get_the_same_message_in_messagepack(around: Surround
     assert msgspec.msgpack.decode(frame[2:]) == {
         "type": "message", "room": "chat", "data": "hello", "from": None, "offset": 1, "time_ms": 1001,
     }  # fmt: skip
+
+
+def slow_gaps_or_frames(around: Surroundings, name: str) -> list[type[bytes]]:
+    ear = around.connections[name].subscriber
+    assert isinstance(ear, Ear)
+    return [type(frame) for frame in ear.frames]
+
+
+def test_only_a_room_whose_type_spares_the_slow_hands_on_spare_frames(around: Surroundings) -> None:
+    around.join("alice")
+    around.join("bob", binary=True)
+    around.arrive(message(1), message(2))
+    around.room.rules = rules(slow_consumer="drop_oldest")
+    around.arrive(message(3))
+    around.arrive(message(4), message(5))
+    around.room.receive_signal(Origin(), b'"data":1')
+    around.room.rules = rules()
+    around.arrive(message(6))
+    for name in ("alice", "bob"):
+        assert slow_gaps_or_frames(around, name) == [bytes, SpareFrame, SpareFrame, SpareFrame, bytes]
+
+
+def test_the_publisher_itself_gets_spare_frames_too(around: Surroundings) -> None:
+    around.room.rules = rules(slow_consumer="latest_by_name")
+    around.join("alice")
+    around.arrive(message(1, origin=Origin("alice", 0, True)))
+    assert slow_gaps_or_frames(around, "alice") == [SpareFrame]
+
+
+def test_other_rules_change_neither_order_nor_offsets(around: Surroundings) -> None:
+    alice = around.join("alice")
+    around.arrive(message(1))
+    around.room.rules = rules(history_messages=0)
+    around.arrive(message(2, stored=False), message(3))  # another node has not heard of the new rules yet
+    around.arrive(message(4, stored=False))
+    assert [event.get("offset") for event in alice.events] == [1, None, 3, None]
+    assert around.room.offset == 4
+    assert not around.room.is_stored
+
+
+def test_what_other_nodes_let_through_counts_for_the_rooms_rate(around: Surroundings) -> None:
+    around.join("alice")
+    rates = RoomRates()
+    around.room.rate = rates.take("chat", 1)
+    around.room.rate.own = 2
+    around.arrive(message(1), message(2))
+    around.room.receive_signal(Origin(), b'"data":1')
+    assert around.room.rate.own == 0
+    with pytest.raises(RateLimited):
+        rates.take("chat", 1)
