@@ -166,6 +166,28 @@ async def test_requests_with_a_revoked_api_key_fail_within_2_s_on_all_nodes(
     await other_rest.get("/v1/counts")
 
 
+async def test_a_revoked_key_ends_its_sockets_while_redis_is_away(
+    short_lived: Cluster,
+) -> None:
+    nodes = [short_lived.start_node(), short_lived.start_node()]
+    storage = await open_storage(short_lived.settings)
+    tenant = await make_tenant(storage)
+    other = await make_tenant(storage)
+    clients = [await Client.open(node.wait().address, tenant.token()) for node in nodes]
+    bystanders = [await Client.open(node.address, other.token()) for node in nodes]
+    short_lived.valkey.freeze()
+    try:
+        await storage.keys.revoke_signing_key(OPERATOR, tenant.id, tenant.kid)
+        await all_end_within_2_s(*clients)
+        for bystander in bystanders:
+            await bystander.hears_nothing()
+    finally:
+        short_lived.valkey.thaw()
+        for bystander in bystanders:
+            await bystander.close()
+        await storage.close()
+
+
 @pytest.fixture
 def short_lived(make_cluster: Callable[[], Cluster]) -> Cluster:
     """A cluster whose nodes may be stopped."""
