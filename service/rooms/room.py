@@ -13,15 +13,14 @@ from service.protocol.codec import encode_event
 from service.protocol.events import Gap, GapReason
 from service.protocol.identifiers import Position
 from service.rooms.attendant import Attendant
-from service.rooms.fanout import Delivery, Item, Ready, Subscriber, Taker
+from service.rooms.fanout import Delivery, Item, Ready, Subscriber, Taker, message_payload
 from service.rooms.membership import Membership
 from service.rooms.room_rates import RoomRate
 from service.rooms.rules import RoomRules
-from service.rooms.slow_consumers import message_items, signal_ready
+from service.rooms.slow_consumers import signal_ready, spare_items
 from service.telemetry import counters
 
-# The shape of a delivery to which nothing is added.
-NO_SHAPE = -1
+NO_SHAPE = -1  # of a delivery to which nothing is added
 # More messages than this don't wait for a repair: it reads them. A Redis that only tells is no reason to pile them up.
 MAX_ARRIVED = 1_000
 
@@ -56,9 +55,8 @@ class Room:
         self.aside: dict[Membership, None] | None = None
         # Rises with every change of `live`: deliveries of one shape have the same subscribers.
         self._shape = 0
-        self.claims = 0
-        self.members_everywhere = 0
-        self.is_claimed = self.is_open = self.is_subscribed = False
+        self.claims = self.members_everywhere = 0
+        self.is_claimed = self.is_open = self.is_subscribed = self.is_repairing = self._has_missed = False
         self.opening: asyncio.Future[None] | None = None
         self.epoch: str | None = None
         self.offset = 0
@@ -67,7 +65,6 @@ class Room:
         self.arrived: list[Envelope] = []
         self.deliveries: list[Delivery] = []
         self.expected_epoch, self.expected_offset = "", 0
-        self.is_repairing = self._has_missed = False
 
     # What the broker tells (RoomReceiver)
 
@@ -275,7 +272,10 @@ class Room:
             self.expected_offset = 0
         if self.rate is not None:
             self.rate.hear(len(messages))
-        items = message_items(self.name, self.prefix, messages, self.rules.slow_consumer)
+        if self.rules.slow_consumer == "disconnect":
+            items = [Item(Ready(message_payload(self.prefix, message)), message) for message in messages]
+        else:
+            items = spare_items(self.name, self.prefix, messages, self.rules.slow_consumer)
         self._deliver(items, self._attendant.concerned(self, messages))
         for member in list(self.aside or ()):
             self.promote(member)

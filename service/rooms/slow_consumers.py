@@ -1,4 +1,4 @@
-"""A room's events as its type's slow-consumer policy wants them: needed by every socket, or spared by slow ones."""
+"""Events of a room whose type lets a slow socket do without: each can be left out of an outbox that is full."""
 
 import re
 from collections.abc import Sequence
@@ -31,10 +31,8 @@ class SpareReady(Ready):
         return frame
 
 
-def message_items(room: str, prefix: bytes, messages: Sequence[Envelope], policy: SlowConsumer) -> list[Item]:
-    """A room's messages for its sockets; `prefix` as of `message_payload`."""
-    if policy == "disconnect":
-        return [Item(Ready(message_payload(prefix, message)), message) for message in messages]
+def spare_items(room: str, prefix: bytes, messages: Sequence[Envelope], policy: SlowConsumer) -> list[Item]:
+    """Messages of a room that does not disconnect the slow; `prefix` as of `message_payload`."""
     return [Item(_spare_message(room, prefix, message, policy), message) for message in messages]
 
 

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from service.brokers.broker import Envelope, Origin
 from service.protocol.codec import frame
-from service.rooms.slow_consumers import message_items, signal_ready
+from service.rooms.fanout import Ready, message_payload
+from service.rooms.slow_consumers import signal_ready, spare_items
 from service.rooms.spare_frames import SpareFrame, is_any_spare, join_frames, thin
 from service.tenants.room_types import SlowConsumer
 from tests.rooms.surroundings import Ear, message
@@ -17,7 +18,12 @@ def spare(
     *messages: Envelope, room: str = "chat", policy: SlowConsumer = "drop_oldest", binary: bool = False
 ) -> list[bytes]:
     prefix = b'{"type":"message","room":"%b",' % room.encode()
-    return [item.ready.for_subscriber(binary) for item in message_items(room, prefix, messages, policy)]
+    return [item.ready.for_subscriber(binary) for item in spare_items(room, prefix, messages, policy)]
+
+
+def needed(envelope: Envelope, *, binary: bool = False) -> bytes:
+    """As a room without such a policy sends it."""
+    return Ready(message_payload(b'{"type":"message","room":"chat",', envelope)).for_subscriber(binary)
 
 
 def said(offset: int, name: str | None, *, room: str = "chat") -> bytes:
@@ -49,8 +55,7 @@ def size(frames: list[bytes]) -> int:
 
 
 def test_a_room_that_disconnects_the_slow_has_no_spare_frames() -> None:
-    [ready] = spare(message(1), policy="disconnect")
-    assert type(ready) is bytes
+    ready = needed(message(1))
     assert type(signal_ready(b"{}", "disconnect").for_subscriber(False)) is bytes
     assert not is_any_spare(None)
     assert not is_any_spare(ready)
@@ -60,10 +65,9 @@ def test_a_room_that_disconnects_the_slow_has_no_spare_frames() -> None:
 @pytest.mark.parametrize("binary", [False, True])
 def test_a_spare_frame_has_the_bytes_of_any_other_and_is_made_once(binary: bool) -> None:
     [ready] = spare(message(1), binary=binary)
-    [needed] = spare(message(1), policy="disconnect", binary=binary)
-    assert ready == needed
+    assert ready == needed(message(1), binary=binary)
     assert type(ready) is SpareFrame
-    item = message_items("chat", b"{", [message(1)], "drop_oldest")[0]
+    item = spare_items("chat", b"{", [message(1)], "drop_oldest")[0]
     assert item.ready.for_subscriber(binary) is item.ready.for_subscriber(binary)
 
 
