@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -26,6 +26,9 @@ _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
 _MAX_KEY_NAME = 200  # characters
 
 _log = structlog.get_logger(__name__)
+
+_rules = msgspec.json.Decoder(dict[str, dict[str, Any]])
+_revoked = msgspec.json.Decoder(dict[str, int])
 
 Known = TypeVar("Known", Limits, RoomType)
 
@@ -77,13 +80,15 @@ def read_snapshot(
     row: TenantRow,
     signing_keys: Iterable[SigningKeyRow],
     api_keys: Iterable[ApiKeyRow],
-    room_types: Iterable[RoomTypeRow],
-    revocations: Mapping[str, str],
     sealer: Sealer,
+    *,
+    room_types: str,
+    revoked_users: str,
+    revoked_jtis: str,
 ) -> TenantSnapshot:
     """A tenant with its keys in force; one that does not open is left out and logged, the others serve on.
 
-    revocations: of each kind a JSON object, subject to until_at_ms.
+    room_types: a JSON object, name to rules. revoked_users, revoked_jtis: JSON objects, subject to until_at_ms.
     """
     keys = (_read_signing_key(key, sealer) for key in signing_keys)
     return TenantSnapshot(
@@ -98,14 +103,12 @@ def read_snapshot(
             for key in api_keys
         },
         version=row.version,
-        room_types=read_room_types(room_types),
-        revoked_users=_decode_revoked(revocations.get("user", "{}")),
-        revoked_jtis=_decode_revoked(revocations.get("jti", "{}")),
+        room_types=RoomTypes(
+            {name: _convert_known(rules, RoomType) for name, rules in _rules.decode(room_types).items()}
+        ),
+        revoked_users=_revoked.decode(revoked_users),
+        revoked_jtis=_revoked.decode(revoked_jtis),
     )
-
-
-def _decode_revoked(text: str) -> dict[str, int]:
-    return msgspec.json.decode(text, type=dict[str, int])
 
 
 def _read_signing_key(row: SigningKeyRow, sealer: Sealer) -> SigningKey | None:

@@ -23,7 +23,7 @@ from service.tenants.rows import (
     signing_key_facts,
     unix_time_ms,
 )
-from service.tenants.tables import ApiKeyRow, SigningKeyRow
+from service.tenants.tables import ApiKeyRow, SigningKeyRow, TenantRow
 from service.tenants.transactions import TenantChange, Transactions
 
 # Revoked and expired keys are listed, so that one sees them end; a tenant that rotates in a loop fills no disk.
@@ -126,7 +126,11 @@ class Keys:
         Raises no version and leaves no audit row; keys that are gone are passed over.
         """
         async with self._transactions.write(SYSTEM) as write:
-            # Sorted: two nodes that note the same keys wait for each other in one order.
+            # Locked against deletion, which takes the keys in an order of its own. Sorted: two nodes that note the same
+            # keys wait for each other in one order.
+            there = select(TenantRow.id).where(TenantRow.id == tenant_id).with_for_update(read=True, key_share=True)
+            if await write.session.scalar(there) is None:
+                return
             for kid, at_ms in sorted(signing.items()):
                 await _note_used(write.session, SigningKeyRow, tenant_id, SigningKeyRow.kid, kid, at_ms)
             for key_id, at_ms in sorted(api.items()):

@@ -193,6 +193,17 @@ async def test_nodes_that_note_the_same_keys_at_once_all_succeed(storage: Storag
     assert {used[kid] for kid in kids} == {104}
 
 
+async def test_a_tenant_may_be_deleted_while_its_keys_are_used(storage: Storage) -> None:
+    for _ in range(5):
+        acme = await make(storage)
+        kids = [(await storage.keys.create_signing_key(OPERATOR, acme, "HS256"))[0].kid for _ in range(10)]
+        async with anyio.create_task_group() as group:
+            for at_ms in range(4):
+                group.start_soon(storage.keys.note_used, acme, dict.fromkeys(kids, at_ms), {})
+            group.start_soon(storage.tenants.delete, OPERATOR, "acme")
+        assert await storage.find_tenant("acme") is None
+
+
 async def test_a_key_of_one_tenant_cannot_be_reached_through_another(storage: Storage) -> None:
     acme, other = await make(storage), await make(storage, "other")
     key, _ = await storage.keys.create_api_key(OPERATOR, acme, "reader", ["read"])
