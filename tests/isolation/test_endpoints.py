@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from service.protocol.events import Direct, Gap, Message
+from tests.isolation import settings
 from tests.isolation.conftest import Side, Sides
 from tests.support.live_server import LiveNode
 from tests.support.rest_client import Rest
@@ -145,20 +146,68 @@ ACTS: dict[tuple[str, str], Act] = {
     ("delete", "/v1/connections/{connection}"): disconnects_a_connection,
     ("post", "/v1/tokens"): signs_a_token,
     ("post", "/v1/commands"): runs_a_command,
+    ("post", "/v1/keys"): settings.makes_a_key,
+    ("get", "/v1/keys"): settings.lists_keys,
+    ("delete", "/v1/keys/{key_id}"): settings.revokes_a_key,
+    ("post", "/v1/signing-keys"): settings.makes_a_signing_key,
+    ("get", "/v1/signing-keys"): settings.lists_signing_keys,
+    ("delete", "/v1/signing-keys/{kid}"): settings.revokes_a_signing_key,
+    ("get", "/v1/room-types"): settings.lists_room_types,
+    ("get", "/v1/room-types/{name}"): settings.reads_a_room_type,
+    ("put", "/v1/room-types/{name}"): settings.puts_a_room_type,
+    ("delete", "/v1/room-types/{name}"): settings.deletes_a_room_type,
+    ("post", "/v1/revocations"): settings.revokes_a_users_tokens,
+    ("get", "/v1/audit"): settings.reads_the_audit,
+    ("get", "/v1/usage"): settings.reads_its_usage,
 }
 OPEN = {("get", "/health/live"), ("get", "/health/ready")}
+OPERATORS = "/v1/tenants"
+
+
+async def endpoints(node: LiveNode) -> set[tuple[str, str]]:
+    async with httpx.AsyncClient() as client:
+        paths = (await client.get(f"{node.address}/schema/openapi.json")).json()["paths"]
+    return {(method, path) for path, item in paths.items() for method in item}
 
 
 async def test_every_endpoint_is_tried(node: LiveNode) -> None:
-    async with httpx.AsyncClient() as client:
-        paths = (await client.get(f"{node.address}/schema/openapi.json")).json()["paths"]
-    assert set(ACTS) | OPEN == {(method, path) for path, item in paths.items() for method in item}
+    found = await endpoints(node)
+    assert set(ACTS) | OPEN == {(method, path) for method, path in found if not path.startswith(OPERATORS)}
 
 
 @pytest.mark.parametrize("endpoint", ACTS, ids=" ".join)
 async def test_an_endpoint_shows_and_touches_its_own_tenant_alone(sides: Sides, endpoint: tuple[str, str]) -> None:
     one, other = sides
-    answers = await ACTS[endpoint](one, other)
+    await shows_nothing_of_the_other(await ACTS[endpoint](one, other), other)
+
+
+@pytest.mark.parametrize("endpoint", [endpoint for endpoint in ACTS if endpoint[1] != "/v1/commands"], ids=" ".join)
+async def test_so_does_the_operator_for_one_tenant(
+    sides: Sides, endpoint: tuple[str, str], operator_token: str, node: LiveNode
+) -> None:
+    one, other = sides
+    async with settings.OperatorsRest(node.address, operator_token, one.tenant.name) as rest:
+        await shows_nothing_of_the_other(await ACTS[endpoint](one._replace(rest=rest), other), other)
+
+
+async def test_an_api_key_is_forbidden_at_each_of_the_operators_endpoints(sides: Sides, node: LiveNode) -> None:
+    one, other = sides
+    for method, template in await endpoints(node):
+        if not template.startswith(OPERATORS):
+            continue
+        path = template.replace("{room}", "chat").replace("{user}", "alice").replace("{connection}", "c")
+        refusals = [
+            await one.rest.refused(403, "forbidden", method.upper(), path.replace("{tenant}", name))
+            for name in (one.tenant.name, other.tenant.name, "never-was")
+        ]
+        assert all(refusal == refusals[0] for refusal in refusals)
+        # A wrong token is told so ten times a minute.
+        assert (await one.user.ask(method.upper(), path.replace("{tenant}", "t"))).status_code in (401, 429)
+    await one.is_unharmed()
+    await other.is_unharmed()
+
+
+async def shows_nothing_of_the_other(answers: list[Any], other: Side) -> None:
     shown = str(answers)
     theirs = [other.word, other.tenant.name, other.tenant.id, other.tenant.kid, other.positions[0].partition(":")[0]]
     theirs += [other.near.welcome.connection, other.far.welcome.connection]
