@@ -57,9 +57,9 @@ class UsageController(Controller):
     ) -> Response[UsagePage]:
         """By minute, hour or day, over all nodes, ascending: the units that the time from `from` to `to` touches.
 
-        Without `to` up to now; without `from` an hour of minutes, a day of hours or 30 days before that. Other nodes'
-        last minute comes within 15 s of its end. Minutes are kept for a week, unless the operator says otherwise, and
-        hours for longer. With `Accept: text/csv` a table, whose next page is in the header `Link`.
+        Without `to` up to now; without `from` an hour of minutes, a day of hours or 30 days before that. What other
+        nodes count is seen when its minute is over. Minutes are kept for a week, unless the operator says otherwise,
+        and hours for longer. With `Accept: text/csv` a table, whose next page is in the header `Link`.
         """
         tenant_id, unit_ms = manager.tenant.id, UNITS_MS[unit]
         to_ms = time.time_ns() // 1_000_000 if to is None else read_instant(to, "$.to")

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import structlog
@@ -17,7 +18,9 @@ log = structlog.get_logger()
 
 # A sample is taken so far into each second, so that a timer that is a little early takes none twice.
 INTO_A_SECOND: Final = 0.02
-# A minute is in SQL so long after its end at the latest; so often, too, tenants are measured in Redis: 0.1 ms each.
+# A minute is written within this after its end, not by all nodes at once: a node that is killed later loses none of it.
+SPREAD_SECONDS: Final = 1.0
+# How often tenants are measured in Redis, 0.1 ms each, and what SQL did not take is tried again.
 ROUND_SECONDS: Final = 15.0
 ROWS_AT_ONCE: Final = 500
 # Minutes and hours that are no longer kept are looked for so often, by each node; that changes few rows at a time.
@@ -51,19 +54,23 @@ class Bookkeeper:
         self._minutes_ms = minutes_days * DAY_MS
         self._hours_ms = hours_days * DAY_MS
         self._is_away = False
+        self._minute_ended = asyncio.Event()
 
     async def keep_samples(self) -> None:
         """Count connections each second, until cancelled."""
         while True:
             await asyncio.sleep(1 + INTO_A_SECOND - time.time() % 1)
-            self._node.usage.tick(int(time.time()), self._node.connection_counts())
+            if self._node.usage.tick(int(time.time()), self._node.connection_counts()):
+                self._minute_ended.set()
 
     async def keep_written(self) -> None:
         """Write what minutes came to, measure tenants, and let go of what is old, until cancelled."""
-        await asyncio.sleep(random.uniform(0, ROUND_SECONDS))  # noqa: S311 - nodes in turn, no secret
-        retained_at = time.monotonic() - random.uniform(0, RETENTION_SECONDS)  # noqa: S311
+        retained_at = time.monotonic() - random.uniform(0, RETENTION_SECONDS)  # noqa: S311 - nodes in turn, no secret
         while True:
-            await asyncio.sleep(ROUND_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._minute_ended.wait(), ROUND_SECONDS)
+            self._minute_ended.clear()
+            await asyncio.sleep(random.uniform(0, SPREAD_SECONDS))  # noqa: S311
             try:
                 await self.write()
                 await self.measure()

@@ -115,18 +115,19 @@ class UsageBook:
         """Tenants that use something in the open minute."""
         return [(tenant_id, usage) for tenant_id, usage in self._open.items() if not usage.is_empty]
 
-    def tick(self, second: int, connections: Iterable[tuple[str, int]]) -> None:
-        """Once a second: how many connections each tenant has here. `second`: Unix time.
+    def tick(self, second: int, connections: Iterable[tuple[str, int]]) -> bool:
+        """Once a second: how many connections each tenant has here; whether a minute is over. `second`: Unix time.
 
         Seconds that a busy loop missed count as this one. A clock that was set back stands still here until it is
         where it was, so that no minute is written twice with two contents; connection seconds go on meanwhile.
         """
-        counted = list(connections)
+        counted, before = list(connections), self._second
         missed_from = max(self._second + 1, second - MINUTE_SECONDS + 1)
         for each in range(missed_from, second + 1) if second > self._second else (self._second,):
             self._enter(each)
             for tenant_id, count in counted:
                 self.of(tenant_id).sample(each % MINUTE_SECONDS, count)
+        return self._second // MINUTE_SECONDS > before // MINUTE_SECONDS
 
     def _enter(self, second: int) -> None:
         if second // MINUTE_SECONDS > self._second // MINUTE_SECONDS:

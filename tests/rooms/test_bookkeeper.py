@@ -150,8 +150,8 @@ async def test_what_is_old_goes_in_slices(tables: Tables, books: Bookkeeper, mon
 async def test_the_clockwork_goes_on_after_every_failure(
     node: SimulatedNode, tables: Tables, books: Bookkeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bookkeeper_module, "ROUND_SECONDS", 0)
-    monkeypatch.setattr(bookkeeper_module, "PAUSE_SECONDS", 0)
+    for name in ("ROUND_SECONDS", "SPREAD_SECONDS", "PAUSE_SECONDS"):
+        monkeypatch.setattr(bookkeeper_module, name, 0)
     node.usage.of("t1").deliveries += 1
     node.usage.tick(START + 60, [])
     failures = iter([Unavailable("away"), RuntimeError("a mistake")])
@@ -169,6 +169,21 @@ async def test_the_clockwork_goes_on_after_every_failure(
     clockwork.cancel()
     with suppress(asyncio.CancelledError):
         await clockwork
+
+
+async def test_a_minute_is_written_as_soon_as_it_is_over(
+    node: SimulatedNode, tables: Tables, books: Bookkeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bookkeeper_module, "SPREAD_SECONDS", 0)
+    monkeypatch.setattr(bookkeeper_module, "INTO_A_SECOND", -1)  # as if each second ended at once
+    node.usage.of("t1").deliveries += 1  # of a minute long ago: the next tick is in another
+    clockwork = [asyncio.create_task(work) for work in (books.keep_samples(), books.keep_written())]
+    async with asyncio.timeout(5):  # a round is longer
+        while not tables.written:
+            await turns()
+    for task in clockwork:
+        task.cancel()
+    await asyncio.gather(*clockwork, return_exceptions=True)
 
 
 @pytest.fixture
