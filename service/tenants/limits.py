@@ -128,23 +128,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 100
 
     @property
-    def history_messages(self) -> int:
-        """How many messages a room keeps; 0: none, and its messages have no offsets."""
-        return _lower(ROOM_HISTORY_MESSAGES, self.max_history_messages)
-
-    @property
-    def history_seconds(self) -> int:
-        """How long a room's messages are kept after its last one."""
-        return _lower(ROOM_HISTORY_SECONDS, self.max_history_seconds)
-
-    @property
     def frame_bytes(self) -> int | None:
         """The frame limit in force: the one that was set, else the message's and what stands around it."""
         return frame_bytes(self)
-
-
-def _lower(wanted: int, allowed: int | None) -> int:
-    return wanted if allowed is None else min(wanted, allowed)
 
 
 def frame_bytes(limits: Limits) -> int | None:

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from service.protocol.errors import Conflict, Invalid
 from service.protocol.identifiers import RoomPattern
-from service.tenants.limits import Limits
+from service.tenants.limits import ROOM_HISTORY_MESSAGES, ROOM_HISTORY_SECONDS, Limits
 
 ROOM_TYPE_NAME_PATTERN = r"^[A-Za-z0-9_.:*-]{1,64}$(?!\n)"
 RoomTypeName = Annotated[str, Meta(pattern=ROOM_TYPE_NAME_PATTERN, description="A room type, as its tenant names it.")]
@@ -26,26 +26,42 @@ _Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 _Positive = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 _Grace = Annotated[float, Meta(ge=0, le=300)]
 
+
+def _says(description: str) -> Meta:
+    return Meta(description=description)
+
+
 _name = re.compile(ROOM_TYPE_NAME_PATTERN)
 
 
 class RoomType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One room type as its tenant wrote it; None: the tenant's limit alone counts, for history the default.
 
-    pattern: a room's name, or the beginning of one and a final `*`; empty stands for the type's own name.
-    history_messages, history_seconds: what a room keeps, at least, counted from its last message; 0: nothing.
-    slow_consumer: what becomes of a socket that takes this room's messages too slowly.
+    An empty pattern stands for the type's own name.
     """
 
     pattern: RoomPattern = ""
-    history_messages: _Count | None = None
-    history_seconds: _Count | None = None
-    presence: bool = True
-    presence_grace_seconds: _Grace = 3.0
-    slow_consumer: SlowConsumer = "disconnect"
-    max_members: _Count | None = None
-    messages_per_second: _Positive | None = None
-    max_message_bytes: _Positive | None = None
+    history_messages: Annotated[
+        _Count | None, _says(f"How many messages a room keeps at least, {ROOM_HISTORY_MESSAGES} by default; 0: none.")
+    ] = None
+    history_seconds: Annotated[
+        _Count | None,
+        _says(
+            f"How long after the last message a room keeps them, {ROOM_HISTORY_SECONDS} by default; 0: it keeps none."
+        ),
+    ] = None
+    presence: Annotated[bool, _says("Whether members can be listed and watched.")] = True
+    presence_grace_seconds: Annotated[_Grace, _says("How long a lost socket's member stays.")] = 3.0
+    slow_consumer: Annotated[
+        SlowConsumer,
+        _says(
+            "What becomes of a socket that takes too little: it is closed (4450), or its oldest waiting messages of this "
+            "room are left out, or at first those that a later one of the same name follows; a `gap` says which."
+        ),
+    ] = "disconnect"
+    max_members: Annotated[_Count | None, _says("Connections in one room, on all nodes.")] = None
+    messages_per_second: Annotated[_Positive | None, _says("Messages and signals in one room, on all nodes.")] = None
+    max_message_bytes: Annotated[_Positive | None, _says("`data` of one message or signal, as JSON.")] = None
 
 
 DEFAULT = RoomType(pattern=DEFAULT_PATTERN)

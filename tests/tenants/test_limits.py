@@ -15,15 +15,6 @@ def test_the_frame_limit_follows_the_message_limit_unless_it_is_set() -> None:
     assert Limits(max_frame_bytes=None).frame_bytes is None
 
 
-@pytest.mark.parametrize(("allowed", "kept"), [(None, 100), (1_000, 100), (7, 7), (0, 0)])
-def test_a_room_keeps_its_default_or_the_tenants_maximum_if_that_is_lower(allowed: int | None, kept: int) -> None:
-    assert Limits(max_history_messages=allowed).history_messages == kept
-
-
-def test_history_seconds_are_the_lower_of_default_and_maximum() -> None:
-    assert [Limits(max_history_seconds=most).history_seconds for most in (None, 86_400, 5)] == [300, 300, 5]
-
-
 def test_limits_survive_storage_and_defaults_are_not_stored() -> None:
     limits = apply_limits(Limits(), {"max_rooms": None, "max_frame_bytes": None, "max_connections": 0})
     stored = msgspec.json.encode(limits)
