@@ -46,17 +46,15 @@ class RoomType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = None
     history_seconds: Annotated[
         _Count | None,
-        _says(
-            f"How long after the last message a room keeps them, {ROOM_HISTORY_SECONDS} by default; 0: it keeps none."
-        ),
+        _says(f"How long after its last message a room keeps them, {ROOM_HISTORY_SECONDS} by default; 0: not at all."),
     ] = None
     presence: Annotated[bool, _says("Whether members can be listed and watched.")] = True
     presence_grace_seconds: Annotated[_Grace, _says("How long a lost socket's member stays.")] = 3.0
     slow_consumer: Annotated[
         SlowConsumer,
         _says(
-            "What becomes of a socket that takes too little: it is closed (4450), or its oldest waiting messages of this "
-            "room are left out, or at first those that a later one of the same name follows; a `gap` says which."
+            "What becomes of a socket that takes too little: it is closed (4450), or the oldest of this room's messages "
+            "that wait for it are left out, or first those that a later one of their name follows. A `gap` says so."
         ),
     ] = "disconnect"
     max_members: Annotated[_Count | None, _says("Connections in one room, on all nodes.")] = None
