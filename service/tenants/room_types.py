@@ -53,7 +53,7 @@ class RoomType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     slow_consumer: Annotated[
         SlowConsumer,
         _says(
-            "What becomes of a socket that takes too little: it is closed (4450), or the oldest of this room's messages "
+            "What becomes of a socket that takes too little: it is closed (4450), or the room's oldest messages "
             "that wait for it are left out, or first those that a later one of their name follows. A `gap` says so."
         ),
     ] = "disconnect"
