@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Protocol
@@ -60,7 +61,14 @@ class Bookkeeper:
         """Count connections each second, until cancelled."""
         while True:
             await asyncio.sleep(1 + INTO_A_SECOND - time.time() % 1)
-            if self._node.usage.tick(int(time.time()), self._node.connection_counts()):
+            minute = self._node.usage.minute
+            slices = self._node.usage.tick(int(time.time()), self._node.connection_counts())
+            try:
+                for _ in slices:
+                    await asyncio.sleep(0)
+            finally:  # also when the node ends: half a cut would be written over by the last one
+                deque(slices, maxlen=0)
+            if self._node.usage.minute > minute:
                 self._minute_ended.set()
 
     async def keep_written(self) -> None:
@@ -121,7 +129,7 @@ class Bookkeeper:
 
     async def finish(self) -> None:
         """The node ends, its sockets are gone: write all that there is, the open minute too."""
-        self._node.usage.close_minute()
+        deque(self._node.usage.close_minute(), maxlen=0)
         try:
             async with asyncio.timeout(FINISH_SECONDS):
                 await self.write()

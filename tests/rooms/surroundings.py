@@ -1,6 +1,7 @@
 """What a room needs around it, plain: no loop, no clock, no Redis. Subscribers remember what they were sent."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from service.rooms.fanout import Delivery, DeliveryQueue, Fanout
 from service.rooms.membership import Membership
 from service.rooms.room import Room
 from service.rooms.rules import RoomRules, make_rules
-from service.rooms.usage import Usage
+from service.rooms.usage import Usage, UsageBook
 from service.tenants.limits import Limits
 from service.tenants.room_types import RoomType
 
@@ -141,3 +142,8 @@ def no_delivery_left(room: Room) -> bool:
     """Whether everything was handed on."""
     left: list[Delivery] = room.deliveries
     return not left
+
+
+def tick(book: UsageBook, second: int, connections: Sequence[tuple[str, int]]) -> None:
+    """One second of a book, in one go."""
+    deque(book.tick(second, connections), maxlen=0)

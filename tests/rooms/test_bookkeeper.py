@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from service.brokers.control import TenantSize
 from service.protocol.errors import Unavailable
 from service.rooms import bookkeeper as bookkeeper_module
+from service.rooms import usage as usage_module
 from service.rooms.bookkeeper import DAY_MS, Bookkeeper
 from service.rooms.usage import UsageBook
 from service.tenants.audit import OPERATOR
@@ -17,6 +18,7 @@ from service.tenants.keys import Sealer
 from service.tenants.minute_usage import MinuteUsage
 from service.tenants.storage import Storage
 from tests.rooms.simulated_broker import SimulatedNode, tenant, turns
+from tests.rooms.surroundings import tick
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +74,7 @@ async def test_minutes_that_are_over_are_written_once(node: SimulatedNode, table
     node.usage.of("t1").deliveries += 1
     await books.write()
     assert tables.written == {}
-    node.usage.tick(START + 60, [])
+    tick(node.usage, START + 60, [])
     await books.write()
     assert [row.deliveries for row in tables.written.values()] == [1]
     tables.written.clear()
@@ -87,7 +89,7 @@ async def test_while_sql_is_away_minutes_wait_and_the_log_has_it_once(
     with capture_logs() as logs:
         for number in range(12):
             node.usage.of("t1").deliveries += 1
-            node.usage.tick(START + (number + 1) * 60, [])
+            tick(node.usage, START + (number + 1) * 60, [])
             with pytest.raises(Unavailable):
                 await books.write()
     assert [line["event"] for line in logs] == ["usage waits for SQL"]
@@ -99,7 +101,7 @@ async def test_while_sql_is_away_minutes_wait_and_the_log_has_it_once(
 async def test_a_node_that_ends_writes_the_minute_that_is_open(
     node: SimulatedNode, tables: Tables, books: Bookkeeper
 ) -> None:
-    node.usage.tick(START + 5, [("t1", 2)])
+    tick(node.usage, START + 5, [("t1", 2)])
     node.usage.of("t1").deliveries += 1
     await books.finish()
     (row,) = tables.written.values()
@@ -153,7 +155,7 @@ async def test_the_clockwork_goes_on_after_every_failure(
     for name in ("ROUND_SECONDS", "SPREAD_SECONDS", "PAUSE_SECONDS"):
         monkeypatch.setattr(bookkeeper_module, name, 0)
     node.usage.of("t1").deliveries += 1
-    node.usage.tick(START + 60, [])
+    tick(node.usage, START + 60, [])
     failures = iter([Unavailable("away"), RuntimeError("a mistake")])
     write = tables.write
 
@@ -169,6 +171,25 @@ async def test_the_clockwork_goes_on_after_every_failure(
     clockwork.cancel()
     with suppress(asyncio.CancelledError):
         await clockwork
+
+
+async def test_a_node_that_ends_while_a_minute_is_cut_loses_none_of_it(
+    node: SimulatedNode, tables: Tables, books: Bookkeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_module, "TENANTS_CUT_AT_ONCE", 1)
+    monkeypatch.setattr(bookkeeper_module, "INTO_A_SECOND", -1)  # as if each second ended at once
+    for number in range(5):
+        node.usage.of(f"t{number}").deliveries += 1
+    clockwork = asyncio.create_task(books.keep_samples())
+    while not (cut := node.usage.waiting(10)):
+        await asyncio.sleep(0)
+    assert len(cut) < 5
+    for number in range(5):
+        node.usage.of(f"t{number}").deliveries += 1
+    clockwork.cancel()
+    await asyncio.gather(clockwork, return_exceptions=True)
+    await books.finish()
+    assert sum(row.deliveries for row in tables.written.values()) == 10
 
 
 async def test_a_minute_is_written_as_soon_as_it_is_over(
@@ -208,12 +229,12 @@ async def test_a_node_killed_within_a_minute_loses_its_part_of_that_alone_and_no
     for second in range(START + 1, START + 150):  # two minutes and a half
         if second < START + 90:
             killed.of(acme).deliveries += 100
-            killed.tick(second, [(acme, 10)])
+            tick(killed, second, [(acme, 10)])
         elif second > START + 100:
             restarted.of(acme).deliveries += 100
-            restarted.tick(second, [(acme, 10)])
+            tick(restarted, second, [(acme, 10)])
         other.of(acme).deliveries += 1
-        other.tick(second, [(acme, 1)])
+        tick(other, second, [(acme, 1)])
         if second % 10 == 0:
             for books in (killed_books, other_books, restarted_books):
                 await books.write()

@@ -4,7 +4,7 @@ from service.brokers.broker import Origin
 from service.rooms import usage as usage_module
 from service.rooms.usage import UsageBook
 from service.tenants.minute_usage import MinuteUsage
-from tests.rooms.surroundings import Surroundings, message
+from tests.rooms.surroundings import Surroundings, message, tick
 
 START = 1_000_000 * 60  # a minute begins
 
@@ -20,13 +20,13 @@ def test_a_minute_is_cut_when_it_is_over_and_the_next_begins_at_nothing() -> Non
     usage = book.of("t1")
     usage.deliveries += 5
     usage.refuse("invalid")
-    book.tick(START + 59, [])
+    tick(book, START + 59, [])
     assert book.waiting(10) == []
     usage.deliveries += 1
-    book.tick(START + 60, [])
+    tick(book, START + 60, [])
     usage.deliveries += 2
     assert book.of("t1") is usage
-    book.tick(START + 120, [])
+    tick(book, START + 120, [])
     rows = taken(book)
     assert {key: row.deliveries for key, row in rows.items()} == {("t1", 0): 6, ("t1", 1): 2}
     assert [rows[key].refused for key in rows] == [{"invalid": 1}, {}]
@@ -35,16 +35,16 @@ def test_a_minute_is_cut_when_it_is_over_and_the_next_begins_at_nothing() -> Non
 def test_a_minute_in_which_nothing_was_used_leaves_no_row() -> None:
     book = UsageBook("n1", START)
     book.of("t1")
-    book.tick(START + 300, [])
+    tick(book, START + 300, [])
     assert book.waiting(10) == []
 
 
 def test_connections_are_sampled_each_second_and_a_missed_one_counts_as_the_next() -> None:
     book = UsageBook("n1", START)
-    book.tick(START + 1, [("t1", 3), ("t2", 1)])
-    book.tick(START + 2, [("t1", 5)])
-    book.tick(START + 6, [("t1", 2)])  # the loop was busy for four seconds
-    book.tick(START + 60, [])
+    tick(book, START + 1, [("t1", 3), ("t2", 1)])
+    tick(book, START + 2, [("t1", 5)])
+    tick(book, START + 6, [("t1", 2)])  # the loop was busy for four seconds
+    tick(book, START + 60, [])
     rows = taken(book)
     assert rows["t1", 0].samples[:8] == (0, 3, 5, 2, 2, 2, 2, 0)
     assert rows["t1", 0].connection_seconds == 3 + 5 + 4 * 2
@@ -53,15 +53,15 @@ def test_connections_are_sampled_each_second_and_a_missed_one_counts_as_the_next
 
 def test_seconds_missed_across_the_end_of_a_minute_belong_to_their_own() -> None:
     book = UsageBook("n1", START + 57)
-    book.tick(START + 62, [("t1", 4)])
+    tick(book, START + 62, [("t1", 4)])
     assert taken(book)["t1", 0].samples[56:] == (0, 0, 4, 4)
-    book.tick(START + 120, [])
+    tick(book, START + 120, [])
     assert taken(book)["t1", 1].samples[:4] == (4, 4, 4, 0)
 
 
 def test_a_node_that_stood_still_for_long_counts_the_last_minute_alone() -> None:
     book = UsageBook("n1", START)
-    book.tick(START + 36_000, [("t1", 1)])
+    tick(book, START + 36_000, [("t1", 1)])
     assert sum(row.connection_seconds for row in [*book.waiting(10), *book.rows("t1")[-1:]]) == 60
 
 
@@ -69,12 +69,12 @@ def test_a_clock_that_is_set_back_writes_no_minute_twice_and_loses_nothing() -> 
     book = UsageBook("n1", START + 59)
     usage = book.of("t1")
     usage.deliveries += 1
-    book.tick(START + 60, [("t1", 1)])
+    tick(book, START + 60, [("t1", 1)])
     book.written(book.waiting(10))
     for second in (START, START + 1, START + 59, START + 60):  # an hour would be the same
         usage.deliveries += 1
-        book.tick(second, [("t1", 1)])
-    book.tick(START + 120, [])
+        tick(book, second, [("t1", 1)])
+    tick(book, START + 120, [])
     rows = taken(book)
     assert list(rows) == [("t1", 1)]
     assert (rows["t1", 1].deliveries, rows["t1", 1].connection_seconds) == (4, 5)
@@ -85,7 +85,7 @@ def test_what_waits_is_kept_until_it_is_written_and_is_seen_meanwhile() -> None:
     for number in range(3):
         book.of("t1").deliveries += number + 1
         book.of("t2").bytes_in += 1
-        book.tick(START + (number + 1) * 60, [])
+        tick(book, START + (number + 1) * 60, [])
     book.of("t1").deliveries += 10
     assert [row.deliveries for row in book.rows("t1")] == [1, 2, 3, 10]
     first = book.waiting(3)
@@ -100,7 +100,7 @@ def test_above_the_bound_the_oldest_rows_are_given_up_and_counted(monkeypatch: p
     book = UsageBook("n1", START)
     for number in range(5):
         book.of("t1").deliveries += 1
-        book.tick(START + (number + 1) * 60, [])
+        tick(book, START + (number + 1) * 60, [])
     assert [key[1] for key in taken(book)] == [2, 3, 4]
     assert book.dropped == 2
 
@@ -111,13 +111,13 @@ def test_a_tenant_that_left_the_node_is_counted_to_the_end_and_then_forgotten() 
     before.deliveries += 1
     book.forget("t1")
     before.deliveries += 1
-    book.tick(START + 60, [])
+    tick(book, START + 60, [])
     assert taken(book)["t1", 0].deliveries == 2
     assert book.of("t1") is not before
     book.forget("t1")
     assert book.of("t1") is book.of("t1")  # it came back within the minute
     again = book.of("t1")
-    book.tick(START + 120, [])
+    tick(book, START + 120, [])
     assert book.of("t1") is again
 
 
