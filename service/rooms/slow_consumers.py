@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from service.brokers.broker import Envelope
 from service.rooms.fanout import Item, Ready, message_payload
-from service.rooms.spare_frames import Span, SpareFrame
+from service.rooms.spare_frames import Span, spare_frame
 from service.tenants.room_types import SlowConsumer
 
 # A message's name stands first in its body (`fanout.OutgoingMessage.body`); JSON text as it was encoded, once for all.
@@ -21,13 +21,13 @@ class SpareReady(Ready):
         super().__init__(payload)
         self._span = span
         self._name = name
-        self.text = SpareFrame.make(self.text, False, span, name)
+        self.text = spare_frame(self.text, False, span, name)
 
     def for_subscriber(self, binary: bool) -> bytes:
         """The frame in the subscriber's subprotocol."""
         frame = super().for_subscriber(binary)
         if type(frame) is bytes:
-            self.binary = frame = SpareFrame.make(frame, True, self._span, self._name)
+            self.binary = frame = spare_frame(frame, True, self._span, self._name)
         return frame
 
 

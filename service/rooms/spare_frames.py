@@ -36,20 +36,22 @@ class SpareFrame(bytes):
     parts: the frames that were joined in it.
     """
 
-    binary: bool
-    is_gap: bool
-    span: Span | None
-    name: bytes | None
-    parts: Sequence[bytes]
+    binary: bool = False
+    is_gap: bool = False
+    span: Span | None = None
+    name: bytes | None = None
+    parts: Sequence[bytes] = ()
 
-    @classmethod
-    def make(
-        cls, frame: bytes, binary: bool, span: Span | None, name: bytes | None = None, *, is_gap: bool = False
-    ) -> "SpareFrame":
-        """Of one frame."""
-        spare = cls(frame)
-        spare.binary, spare.span, spare.name, spare.is_gap, spare.parts = binary, span, name, is_gap, ()
-        return spare
+
+def spare_frame(frame: bytes, binary: bool, span: Span | None, name: bytes | None = None) -> SpareFrame:
+    """One frame that may be left out."""
+    spare = SpareFrame(frame)
+    spare.span = span
+    if binary:
+        spare.binary = True
+    if name is not None:
+        spare.name = name
+    return spare
 
 
 def join_frames(frames: Sequence[bytes]) -> bytes:
@@ -57,7 +59,7 @@ def join_frames(frames: Sequence[bytes]) -> bytes:
     joined = b"".join(frames)
     if type(frames[-1]) is bytes:
         return joined
-    spare = SpareFrame.make(joined, False, None)
+    spare = SpareFrame(joined)
     spare.parts = frames
     return spare
 
@@ -67,23 +69,34 @@ def is_any_spare(waiting: bytes | list[bytes] | None) -> bool:
     return any(type(frame) is SpareFrame for frame in (waiting if isinstance(waiting, list) else (waiting,)))
 
 
-def thin(waiting: Sequence[bytes], goal_bytes: int) -> list[bytes]:
+def thin(waiting: Sequence[bytes], excess_bytes: int) -> list[bytes]:
     """What is left of an outbox without messages that others of their name follow, and then without the oldest ones,
-    until no more than `goal_bytes` wait, or nothing spare does. A `gap` stands where messages stood.
+    until `excess_bytes` are left out, or nothing spare is there. A `gap` stands where messages stood.
+
+    With 5,000 frames it took 1.3 ms to leave out the oldest quarter, and 4 ms to leave out all but one of a name.
     """
     frames: list[bytes] = []
+    has_names = False
     for frame in waiting:
-        frames += (type(frame) is SpareFrame and frame.parts) or (frame,)
-    left_out = _superseded(frames)
-    excess = sum(map(len, frames)) - sum(len(frames[index]) for index in left_out) - goal_bytes
+        if type(frame) is not SpareFrame:
+            frames.append(frame)
+        elif frame.parts:
+            frames += frame.parts
+            has_names = True  # perhaps
+        else:
+            frames.append(frame)
+            has_names = has_names or frame.name is not None
+    left_out = _superseded(frames) if has_names else set()
+    excess_bytes -= sum([len(frames[index]) for index in left_out])
     for index, frame in enumerate(frames):
-        if excess <= 0:
+        if excess_bytes <= 0:
             break
         if type(frame) is SpareFrame and not frame.is_gap and index not in left_out:
             left_out.add(index)
-            excess -= len(frame)
+            excess_bytes -= len(frame)
     counters.slow_drops += len(left_out)
-    return _with_gaps(frames, left_out)
+    end = max(left_out, default=-1) + 1
+    return _with_gaps(frames[:end], left_out) + frames[end:]
 
 
 def _superseded(frames: Sequence[bytes]) -> set[int]:
@@ -96,7 +109,8 @@ def _superseded(frames: Sequence[bytes]) -> set[int]:
             what = (frame.span.room, frame.name)
             if what in later:
                 found.add(index)
-            later.add(what)
+            else:
+                later.add(what)
     return found
 
 
@@ -106,29 +120,55 @@ def _with_gaps(frames: Sequence[bytes], left_out: set[int]) -> list[bytes]:
     A gap is never drawn out over what is no spare frame: that may be a `joined` or `published` of the same room.
     """
     kept: list[bytes] = []
-    gaps: dict[int, tuple[Span, bool]] = {}  # by their place in `kept`
-    open_gaps: dict[str, int] = {}
+    runs: list[_Run] = []
+    open_runs: dict[str, _Run] = {}
     for index, frame in enumerate(frames):
         if type(frame) is not SpareFrame:
-            open_gaps.clear()
-        elif (span := frame.span) is not None and (frame.is_gap or index in left_out):
-            place = open_gaps.get(span.room)
-            before = None if place is None else gaps[place][0]
-            if place is not None and before is not None and _continues(span, before):
-                gaps[place] = (before._replace(last=span.last), frame.binary)
-                continue
-            open_gaps[span.room] = len(kept)
-            gaps[len(kept)] = (span, frame.binary)
-        elif index in left_out:
+            open_runs.clear()
+            kept.append(frame)
             continue
-        elif span is not None:
-            open_gaps.pop(span.room, None)
-        kept.append(frame)
-    for place, (span, binary) in gaps.items():
-        kept[place] = SpareFrame.make(event_frame(span.gap(), binary), binary, span, is_gap=True)
-    counters.gaps += len(gaps) - sum(type(frame) is SpareFrame and frame.is_gap for frame in frames)
+        is_left_out = index in left_out
+        span = frame.span
+        if span is None:
+            if not is_left_out:
+                kept.append(frame)
+        elif is_left_out or frame.is_gap:
+            run = open_runs.get(span.room)
+            if run is not None and run.takes(span):
+                run.last = span.last
+            else:
+                run = open_runs[span.room] = _Run(len(kept), span, frame.binary)
+                runs.append(run)
+                kept.append(frame)
+            run.was_told = run.was_told or frame.is_gap
+        else:
+            open_runs.pop(span.room, None)
+            kept.append(frame)
+    for run in runs:
+        counters.gaps += not run.was_told
+        kept[run.place] = run.gap_frame()
     return kept
 
 
-def _continues(span: Span, before: Span) -> bool:
-    return span.epoch == before.epoch and span.is_stored == before.is_stored
+class _Run:
+    """Messages of a room that are left out one after another. place: where their gap goes."""
+
+    __slots__ = ("_binary", "_first", "last", "place", "was_told")
+
+    def __init__(self, place: int, first: Span, binary: bool) -> None:
+        self.place = place
+        self._first = first
+        self._binary = binary
+        self.last = first.last
+        self.was_told = False  # a gap for some of them waited already
+
+    def takes(self, span: Span) -> bool:
+        """Whether one gap can tell of both."""
+        return span.epoch == self._first.epoch and span.is_stored == self._first.is_stored
+
+    def gap_frame(self) -> SpareFrame:
+        """What tells of them all."""
+        span = self._first._replace(last=self.last)
+        spare = spare_frame(event_frame(span.gap(), self._binary), self._binary, span)
+        spare.is_gap = True
+        return spare

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 
 from service.brokers.broker import Envelope, Origin
 from service.protocol.codec import frame
+from service.rooms import spare_frames
 from service.rooms.fanout import Ready, message_payload
 from service.rooms.slow_consumers import signal_ready, spare_items
-from service.rooms.spare_frames import SpareFrame, is_any_spare, join_frames, thin
+from service.rooms.spare_frames import SpareFrame, is_any_spare, join_frames
 from service.tenants.room_types import SlowConsumer
 from tests.rooms.surroundings import Ear, message
 
@@ -52,6 +53,11 @@ def told(frames: list[bytes]) -> list[object]:
 
 def size(frames: list[bytes]) -> int:
     return sum(map(len, frames))
+
+
+def thin(frames: list[bytes], goal_bytes: int) -> list[bytes]:
+    """Leave out until so much is left."""
+    return spare_frames.thin(frames, size(frames) - goal_bytes)
 
 
 def test_a_room_that_disconnects_the_slow_has_no_spare_frames() -> None:
