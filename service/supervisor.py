@@ -85,7 +85,7 @@ class Supervisor:
             except EmbeddedValkeyError as error:
                 raise StartError(str(error)) from None
             settings = msgspec.structs.replace(settings, redis_url=url, redis_is_embedded=True)
-            self._watching.append(asyncio.create_task(self._valkey.supervise()))
+            self._watching += map(asyncio.create_task, (self._valkey.supervise(), self._valkey.keep_synced()))
         variables = write_settings(settings)
         # the first node has loaded what readying the database takes; this process stays small
         prepared = await self._workers[0].prepare(variables, demo=self._demo)
