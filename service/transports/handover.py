@@ -174,3 +174,4 @@ class HandoverProtocol(asyncio.Protocol):
             self.transport.resume_reading()
         if self._early:
             live_socket.data_received(self._early)
+        live_socket.flush()  # now: the head and the first event leave in one write
