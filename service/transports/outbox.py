@@ -23,7 +23,7 @@ HIGH_WATER_BYTES: Final = 64 * 1024
 LOW_WATER_BYTES: Final = 16 * 1024
 # A write is 5 µs, nearly all of it the system call: 400 are 2 ms, after which others get the loop.
 WRITES_PER_TURN: Final = 400
-# To leave messages out takes 0.3-0.8 µs for each that waits, 1 ms and more of a full outbox: so much of a turn is for it.
+# To leave messages out takes 0.3-0.8 µs for each that waits, some ms of a full outbox: so much of a turn is for that.
 THINNING_SECONDS: Final = 0.002
 # What is left of a full outbox where messages may be left out: the next search comes a quarter of the limit later.
 THINNED_PART: Final = 0.75
