@@ -72,9 +72,8 @@ class Deleter:
                 log.exception("the removal of deleted tenants failed", incident=new_incident())
 
     async def look(self) -> None:
-        """One look: remove all that is known for long enough and no other node's, as far as Redis and SQL let it.
-
-        Raises Unavailable when SQL does not tell which there are.
+        """One look: go once through all that is known for long enough and no other node's. What nothing is left of is
+        finished. Raises Unavailable when SQL does not tell which there are.
         """
         pending = await self._deletions.pending()
         now = time.monotonic()
@@ -93,14 +92,9 @@ class Deleter:
 
     async def _remove(self, deletion: Deletion) -> None:
         tenant_id = deletion.tenant_id
-        if not await self._claim(tenant_id):
+        if not await self._claim(tenant_id) or await self._pass(tenant_id) != 0:
+            # The next look goes through it again: a node that SQL does not answer serves the tenant on, until it does.
             return
-        is_clean = False
-        while not is_clean:
-            removed = await self._pass(tenant_id)
-            if removed is None:
-                return
-            is_clean = removed == 0
         rows = USAGE_ROWS
         while rows:
             rows = await self._usage.remove(tenant_id, USAGE_ROWS)

@@ -113,6 +113,8 @@ async def test_a_revoked_users_sockets_end_on_all_nodes_and_nobody_elses(
     for at in (node, other_node):
         assert await knock(at, tenant.token("alice")) == 401
         assert await knock(at, tenant.token("bob")) == 101
+        async with Rest(at.address, tenant.token("alice")) as user:
+            await user.refused(401, "unauthenticated", "POST", "/v1/commands", {"type": "ping"})
     for bob in bobs:
         await bob.hears_nothing()
     await rest.refused(409, "conflict", "POST", "/v1/tokens", {"user": "alice"})
