@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
@@ -56,13 +55,17 @@ def prepare_database(settings: Settings) -> None:
 
 
 def load_operator_token(settings: Settings) -> str:
-    """The operator's token: the one that is set, else of the file, which is made on the first call. Raises OSError."""
-    return settings.operator_token or read_or_make_private_file(operator_token_file(settings), new_operator_token)
+    """The operator's token: the one that is set, else of the file, which is made on the first call.
 
-
-def operator_token_file(settings: Settings) -> Path:
-    """Where the operator's token lies, for its owner alone, unless the environment brings it."""
-    return settings.data_dir / "operator-token"
+    Raises SettingsError when the file can't be used.
+    """
+    if settings.operator_token is not None:
+        return settings.operator_token
+    file = settings.operator_token_file
+    try:
+        return read_or_make_private_file(file, new_operator_token)
+    except OSError as error:
+        raise SettingsError(f"The operator's token {file} can't be used: {error.strerror}.") from None
 
 
 async def open_storage(settings: Settings) -> Storage:

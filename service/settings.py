@@ -121,6 +121,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.database_url is None or self.database_url.startswith("sqlite")
 
     @property
+    def operator_token_file(self) -> Path:
+        """Where the operator's token lies, for its owner alone, unless the environment brings it."""
+        return self.data_dir / "operator-token"
+
+    @property
     def sql_url(self) -> str:
         """The database's URL: the one that was set, else of the file in the data directory."""
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'roomcast.db'}"

@@ -7,7 +7,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,37 +18,8 @@ import rich_click as click
 
 from service.__main__ import roomcast as group
 from service.settings import PREFIX
+from tests.support.command_line import ENVIRONMENT, ROOMCAST, printed, refused, roomcast
 from tests.support.processes import all_end, children_of
-
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-ROOMCAST = (sys.executable, "-m", "service")
-
-
-def roomcast(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*ROOMCAST, *arguments],
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-        env={**ENVIRONMENT, **variables},
-    )
-
-
-def printed(*arguments: str, **variables: str) -> str:
-    done = roomcast(*arguments, **variables)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def refused(*arguments: str, code: int = 1, **variables: str) -> str:
-    """The one line that a command says when it fails."""
-    done = roomcast(*arguments, **variables)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr.startswith("Error: ")
-    assert done.stderr.endswith("\n")
-    assert done.stderr.count("\n") == 1
-    return done.stderr.strip()
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +54,10 @@ def test_every_command_says_what_it_does_and_every_flag_has_a_variable_that_help
     found = dict(commands(group))
     assert set(found) >= {
         "serve",
-        "tenant create",
-        "tenant list",
-        "tenant delete",
+        *(f"tenant {verb}" for verb in ("create", "list", "show", "set", "suspend", "resume", "delete")),
+        *(f"key {verb}" for verb in ("create", "list", "revoke", "signing-key create")),
+        *(f"signing-key {verb}" for verb in ("create", "list", "revoke")),
+        *(f"room-type {verb}" for verb in ("put", "list", "show", "delete")),
         "token",
         "listen",
         "publish",
@@ -119,7 +90,7 @@ def test_a_tenant_is_made_listed_and_deleted(tmp_path: Path) -> None:
     assert keys["api_key"].startswith("rck_globex_")
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     (listed,) = json.loads(printed("tenant", "list", "--json", *where))
-    assert listed["name"] == "globex"
+    assert listed["tenant"] == "globex"
     assert printed("tenant", "delete", "globex", "--yes", *where) == "Tenant globex is deleted.\n"
     assert printed("tenant", "list", *where) == ""
 

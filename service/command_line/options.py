@@ -78,6 +78,6 @@ def failures(*errors: type[BaseException]) -> Iterator[None]:
 
 
 def as_sentence(text: str) -> str:
-    """The text with a capital letter and a full stop."""
-    text = text.strip()
+    """The text on one line, with a capital letter and a full stop."""
+    text = " ".join(text.split())
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

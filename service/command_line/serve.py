@@ -32,6 +32,8 @@ def announce(settings: Settings, address: str, demo: Demo | None) -> None:
     click.echo(
         f"Roomcast is ready on {address} with {nodes} and {broker}; data in {settings.data_dir}. Ctrl-C ends it."
     )
+    where = "ROOMCAST_OPERATOR_TOKEN" if settings.operator_token else settings.operator_token_file
+    click.echo(f"The operator's token, for {address}/v1/tenants, is in {where}.")
     if demo is not None:
         command = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("roomcast") else f"{sys.executable} -m service"
         url = f"{address.replace('http', 'ws', 1)}/v1/connect"

@@ -49,7 +49,11 @@ def show(answer: msgspec.Struct, as_json: bool) -> None:
         click.echo(msgspec.json.encode(answer))
         return
     for name, value in _told(answer):
-        click.echo(f"{name + ' ':<24}{value}")
+        if isinstance(value, Mapping):
+            for key, each in value.items():
+                click.echo(f"{key:<26} {'none' if each is None else each}")
+        else:
+            click.echo(f"{name:<26} {value}")
 
 
 def show_all(answers: Iterable[msgspec.Struct], as_json: bool) -> None:
@@ -60,11 +64,11 @@ def show_all(answers: Iterable[msgspec.Struct], as_json: bool) -> None:
         return
     for answer in found:
         (_, first), *rest = _told(answer)
-        click.echo("  ".join([first, *(f"{name}={value}" for name, value in rest)]))
+        click.echo("  ".join([str(first), *(f"{name}={value}" for name, value in rest)]))
 
 
-def _told(answer: msgspec.Struct) -> list[tuple[str, str]]:
-    """The fields that say something, as people read them."""
+def _told(answer: msgspec.Struct) -> list[tuple[str, str | Mapping[str, Any]]]:
+    """The fields that say something, as people read them; of limits each stands for itself."""
     fields = [(field.encode_name, getattr(answer, field.name)) for field in msgspec.structs.fields(answer)]
     return [
         (name.removesuffix("_ms"), _text(name, value))
@@ -73,11 +77,15 @@ def _told(answer: msgspec.Struct) -> list[tuple[str, str]]:
     ]
 
 
-def _text(name: str, value: Any) -> str:
+def _text(name: str, value: Any) -> str | Mapping[str, Any]:
     if name.endswith("_at_ms"):
         return write_instant(value)
-    if isinstance(value, Mapping):
-        return " ".join(f"{key}={'none' if each is None else each}" for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value)) or "any"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    match value:
+        case Mapping():
+            return value
+        case list() | tuple():
+            return ",".join(map(str, value)) or "any"
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)

@@ -22,13 +22,26 @@ OPERATIONS = [
     ("read", "GET", "/v1/connections/0123456789abcdef"),
     ("disconnect", "DELETE", "/v1/connections/0123456789abcdef"),
     ("manage", "POST", "/v1/tokens"),
+    ("disconnect", "POST", "/v1/revocations"),
+    ("manage", "GET", "/v1/room-types"),
+    ("manage", "GET", "/v1/room-types/a"),
+    ("manage", "PUT", "/v1/room-types/a"),
+    ("manage", "DELETE", "/v1/room-types/a"),
+    ("manage", "GET", "/v1/keys"),
+    ("manage", "POST", "/v1/keys"),
+    ("manage", "DELETE", "/v1/keys/000000000000"),
+    ("manage", "GET", "/v1/signing-keys"),
+    ("manage", "POST", "/v1/signing-keys"),
+    ("manage", "DELETE", "/v1/signing-keys/a"),
+    ("read", "GET", "/v1/audit"),
+    ("read", "GET", "/v1/usage"),
 ]
 
 
 @pytest.mark.provokes("error:unauthenticated")
 @pytest.mark.parametrize(("_", "method", "path"), OPERATIONS)
 def test_nothing_is_answered_without_a_key(server: Server, acme: Tenant, _: str, method: str, path: str) -> None:
-    body = b"{" if method == "POST" else None
+    body = b"{" if method in ("POST", "PUT") else None
     for bearer in (None, "-", acme.api_key[:-1], acme.api_key + "0", acme.token("u"), "rck_nobody_000000000000_0"):
         with Rest(server, bearer) as client:
             answer = client.ask(method, path, body)
@@ -41,7 +54,7 @@ def test_nothing_is_answered_without_a_key(server: Server, acme: Tenant, _: str,
 def test_a_key_opens_what_its_scope_covers_and_nothing_else(
     server: Server, acme: Tenant, scope: str, method: str, path: str
 ) -> None:
-    body = b"{" if method == "POST" else None
+    body = b"{" if method in ("POST", "PUT") else None
     for held, key in acme.scoped_keys.items():
         with Rest(server, key) as client:
             answer = client.ask(method, path, body)
