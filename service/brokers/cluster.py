@@ -89,4 +89,8 @@ class Cluster:
         ((following, found),) = await self._link.ask_all([scan])
         keys = [key for key in found if is_key_of(tenant_id, key)]
         removed: list[Any] = await self._link.ask_all([pack("UNLINK", key) for key in keys])
+        if following == b"0":
+            (leases,) = await self._link.ask_all([pack("ZRANGE", Keyspace.LEASES, 0, -1)])
+            tenants = map(self._link.keyspace.tenants_of, leases)
+            await self._link.ask_all([pack("SREM", each, tenant_id) for each in tenants])
         return int(following), sum(removed)

@@ -128,6 +128,9 @@ async def test_nothing_is_left_of_a_purged_tenant_and_nothing_of_another_is_touc
             break
     assert removed == had
     assert keys_of(server, "T1") == []
+    noted = cast(list[bytes], server.client.keys("rc1:{n}:lt/*"))
+    tenants = set[bytes]().union(*(cast(set[bytes], server.client.smembers(key.decode())) for key in noted))
+    assert tenants == {b"T12"}
     assert len(keys_of(server, "T12")) >= kept
     assert await b.counts("T12") == (1, 1, 2)
     assert await a.counts("T1") == (0, 0, 0)
