@@ -270,7 +270,8 @@ class LiveSocket(Outbox, asyncio.Protocol):
 
     def _send_ping(self) -> None:
         self._is_silent = True
-        self.send(frame(b"", PING))
+        # A slow reader whose rooms leave messages out has a full outbox all the time: it must not be behind that.
+        self.send_ahead(frame(b"", PING))
         self._alarm = self.turn.wheel.after(self.rules.pong_timeout_seconds, self._check_pong)
 
     def _check_pong(self) -> None:

@@ -135,6 +135,15 @@ class Outbox:
             self._pass_limit()
         return True
 
+    def send_ahead(self, control: bytes) -> None:
+        """Queue a control frame before all that waits here. For the rare ones: nothing bounds how many there are."""
+        waiting = self._waiting
+        if waiting is None or not self.accepts:
+            self.send(control)
+            return
+        self._waiting = [control, *waiting] if isinstance(waiting, list) else [control, waiting]
+        self._waiting_bytes += len(control)
+
     @property
     def waiting_bytes(self) -> int:
         """Bytes that the kernel has not taken yet: those queued here and those in the transport."""

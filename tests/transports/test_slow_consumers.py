@@ -10,7 +10,7 @@ from service.rooms.slow_consumers import spare_items
 from service.telemetry import counters
 from service.tenants.room_types import SlowConsumer
 from service.transports import outbox as outbox_module
-from service.transports.frames import TEXT, frame
+from service.transports.frames import PING, TEXT, frame
 from service.transports.outbox import GAPS_ROOM_BYTES, HIGH_WATER_BYTES, Outbox, Turn
 from tests.rooms.surroundings import message
 from tests.support.raw_socket import RawSocket, upgraded
@@ -182,6 +182,42 @@ async def test_a_socket_that_closes_meanwhile_writes_what_waits_and_ends_once() 
     slow.stop_sending(frame(b"closing"))
     await asyncio.sleep(0)
     assert [*told(b"".join(slow.noting.writes))] == [*map(str, range(1, 201)), "closi"]
+
+
+async def test_a_ping_goes_ahead_of_what_waits() -> None:
+    slow = Slow(LIMIT_BYTES)
+    ping = frame(b"", PING)
+    await send(slow, spare(1, 1))
+    slow.send_ahead(ping)
+    await send(slow, spare(2, 500))
+    slow.send_ahead(ping)
+    slow.wake()
+    assert not slow.ended
+    stream = b"".join(slow.noting.writes)
+    assert stream.startswith(ping * 2)
+    assert [*told(stream[2 * len(ping) :])][-1] == "501"
+    slow.send_ahead(ping)
+    slow.flush()
+    assert b"".join(slow.noting.writes).endswith(ping)
+
+
+async def test_a_slow_reader_gets_its_ping_before_all_that_waits_for_it(hosting: Hosting) -> None:
+    async with (
+        hosting(ping_interval_seconds=0.3, outbox_max_bytes=32 * 1024 * 1024) as host,
+        upgraded(host.port) as client,
+    ):
+        live = (await host.accepted.get()).live
+        client.fall_asleep()
+        for ready in spare(1, 320, text="x" * 50_000):  # 16 MB, of which the kernel takes less than half
+            live.send(ready)
+            await asyncio.sleep(0)
+        while not live._is_silent:
+            await asyncio.sleep(0.01)  # until the ping's time has come
+        client.wake_up()
+        before = 0
+        while (await client.receive_frame())[0] != PING:
+            before += 1
+        assert before < 300
 
 
 async def test_a_sleeping_reader_of_such_a_room_wakes_up_to_what_is_new(hosting: Hosting) -> None:
