@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from service.protocol.events import ErrorEvent, Gap, Message, Pong, Published, SignalEvent
 from service.tenants.audit import OPERATOR
-from tests.support.fixtures import Cluster, Connect
+from tests.support.fixtures import Cluster, Connect, NewTenant
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant
 from tests.support.wire_client import Client
@@ -372,3 +372,17 @@ async def test_own_messages_and_their_answers_keep_their_places_for_a_slow_reade
             at += 1
             assert str(event.offset if isinstance(event, Message) else event.position).endswith(str(at))
     assert answers == list(range(0, COUNT, 10))
+
+
+async def test_one_tenants_types_are_nothing_to_another(connect: Connect, types: Types, new_tenant: NewTenant) -> None:
+    other = await new_tenant()
+    await other.room_type("chat", pattern="*", history_messages=7, max_members=5)
+    await types.put("chat", pattern="chat", history_messages=0, max_members=1, max_message_bytes=5)
+    mine, theirs = await connect("alice"), [await connect("alice", tenant=other) for _ in range(2)]
+    assert (await mine.joins("chat")).position is None
+    for client in theirs:
+        assert (await client.joins("chat")).position is not None
+    await mine.refused("too_large", "publish", room="chat", data="123456")
+    await theirs[0].publishes("chat", "123456")
+    await theirs[1].expects(Message, data="123456", offset=1)
+    await mine.hears_nothing()
