@@ -2,12 +2,15 @@
 
 import json
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey
 
+from service.__main__ import main
 from service.tenants.limits import Limits
 from tests.support.command_line import printed, refused
 
@@ -19,6 +22,26 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     for name in ("acme", "globex"):
         printed("tenant", "create", name, *flag)
     return flag
+
+
+Complains = Callable[..., str]
+
+
+@pytest.fixture
+def complains(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Complains:
+    """Runs a command within this process, which takes a twentieth of the time; gives the sentence that it ends with."""
+
+    def run(code: int, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["roomcast", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output, sentence = capsys.readouterr()
+        assert (ended.value.code, output) == (code, "")
+        assert sentence.startswith("Error: ")
+        assert sentence.count("\n") == 1
+        return sentence
+
+    return run
 
 
 def told(*arguments: str) -> Any:
@@ -121,8 +144,10 @@ def test_a_room_type_is_put_shown_listed_and_deleted(where: tuple[str, str]) -> 
         ("room-type show globex nothing", "nothing"),
     ],
 )
-def test_a_refusal_is_one_sentence_and_exit_code_1(where: tuple[str, str], arguments: str, remedy: str) -> None:
-    assert remedy.lower() in refused(*arguments.split(), *where).lower()
+def test_a_refusal_is_one_sentence_and_exit_code_1(
+    where: tuple[str, str], complains: Complains, arguments: str, remedy: str
+) -> None:
+    assert remedy.lower() in complains(1, *arguments.split(), *where).lower()
 
 
 @pytest.mark.parametrize(
@@ -137,5 +162,7 @@ def test_a_refusal_is_one_sentence_and_exit_code_1(where: tuple[str, str], argum
         ("room-type put globex a --pattern a*b", "This is no room type"),
     ],
 )
-def test_wrong_use_is_one_sentence_and_exit_code_2(where: tuple[str, str], arguments: str, remedy: str) -> None:
-    assert remedy in refused(*arguments.split(), *where, code=2)
+def test_wrong_use_is_one_sentence_and_exit_code_2(
+    where: tuple[str, str], complains: Complains, arguments: str, remedy: str
+) -> None:
+    assert remedy in complains(2, *arguments.split(), *where)
