@@ -1,5 +1,7 @@
 """What tenants use: by minute and node, later by hour."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -20,10 +22,11 @@ COUNTS = (
     "api_requests",
     "peak_rooms",
     "history_bytes",
+    "peak_connections",
 )
 
 
-def columns() -> list[sa.Column[object]]:
+def columns() -> list[sa.Column[Any]]:
     return [
         sa.Column("tenant_id", sa.String(12), nullable=False),
         sa.Column("starts_at_ms", sa.BigInteger(), nullable=False),
@@ -37,14 +40,13 @@ def upgrade() -> None:
         "usage_minutes",
         *columns(),
         sa.Column("node", sa.String(32), nullable=False),
-        sa.Column("samples", json_type, nullable=False),
+        sa.Column("samples", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "starts_at_ms", "node", name="pk_usage_minutes"),
     )
     op.create_index("ix_usage_minutes_starts_at_ms", "usage_minutes", ["starts_at_ms"])
     op.create_table(
         "usage_hours",
         *columns(),
-        sa.Column("peak_connections", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "starts_at_ms", name="pk_usage_hours"),
     )
     op.create_index("ix_usage_hours_starts_at_ms", "usage_hours", ["starts_at_ms"])

@@ -6,7 +6,7 @@ All here is plain methods: `bookkeeper.py` has the clock, and carries what was c
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from service.tenants.minute_usage import MINUTE_MS, MINUTE_SECONDS, PEAKS, SUMS, MinuteUsage
+from service.tenants.minute_usage import MINUTE_MS, MINUTE_SECONDS, PEAKS, SUMS, MinuteUsage, pack_samples
 
 # What waits while SQL is away, about 1 KB each: ten minutes of 5,000 tenants. The oldest go first.
 MAX_WAITING: Final = 50_000
@@ -78,7 +78,7 @@ class Usage:
             tenant_id=tenant_id,
             starts_at_ms=starts_at_ms,
             node=node,
-            samples=tuple(self.samples or ()),
+            samples=pack_samples(self.samples),
             refused=dict(self.refused),
             **{name: getattr(self, name) for name in _COUNTS},
         )

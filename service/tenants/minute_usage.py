@@ -1,6 +1,7 @@
 """One tenant's minute on one node, as nodes count it and as SQL keeps it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from struct import Struct
 from typing import Final
 
 import msgspec
@@ -14,14 +15,19 @@ SUMS: Final = (
 )  # fmt: skip
 PEAKS: Final = ("peak_rooms", "history_bytes")
 
+_SAMPLES: Final = Struct(f"<{MINUTE_SECONDS}I")
+# A number in each place of 32 bits: what is kept of a minute in which all samples were the same.
+_REPEATED: Final = sum(1 << 32 * place for place in range(MINUTE_SECONDS))
+_ONE_SAMPLE_BYTES: Final = 4
+
 
 class MinuteUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """One tenant's minute on one node. samples: its connections in each second; empty: there were none."""
+    """One tenant's minute on one node. samples: its connections in each second, packed."""
 
     tenant_id: str
     starts_at_ms: int
     node: str
-    samples: tuple[int, ...]
+    samples: bytes
     connection_seconds: int
     messages_websocket: int
     messages_http: int
@@ -32,3 +38,30 @@ class MinuteUsage(msgspec.Struct, frozen=True, kw_only=True):
     peak_rooms: int
     history_bytes: int
     refused: Mapping[str, int]
+
+
+def pack_samples(samples: Sequence[int] | None) -> bytes:
+    """60 samples in 240 bytes, in 4 where all are the same, in none where there is none."""
+    if not samples:
+        return b""
+    packed = _SAMPLES.pack(*samples)
+    return packed[:_ONE_SAMPLE_BYTES] if packed == packed[:_ONE_SAMPLE_BYTES] * MINUTE_SECONDS else packed
+
+
+def unpack_samples(packed: bytes) -> tuple[int, ...]:
+    """The 60 samples."""
+    return _SAMPLES.unpack(_number(packed).to_bytes(_SAMPLES.size, "little"))
+
+
+def peak_of(nodes: Iterable[bytes]) -> int:
+    """The most connections of one second of a minute, of the nodes' packed samples: those of all were open together.
+
+    One addition of large numbers adds 60 samples, as no sum comes near 2^32: 1 us a node.
+    """
+    together = sum(map(_number, nodes))
+    return max(_SAMPLES.unpack(together.to_bytes(_SAMPLES.size, "little")), default=0)
+
+
+def _number(packed: bytes) -> int:
+    number = int.from_bytes(packed, "little")
+    return number * _REPEATED if len(packed) == _ONE_SAMPLE_BYTES else number

@@ -139,16 +139,17 @@ class UsageColumns:
     peak_rooms: Mapped[int] = mapped_column(BigInteger)
     history_bytes: Mapped[int] = mapped_column(BigInteger)
     refused: Mapped[dict[str, int]] = mapped_column(_Json)  # by code
+    peak_connections: Mapped[int] = mapped_column(BigInteger)  # a minute's: the node's own; an hour's: all nodes'
 
 
 class UsageMinuteRow(UsageColumns, DefaultBase):
-    """One tenant's minute on one node. `samples`: connections in each second, once if they are all the same."""
+    """One tenant's minute on one node. `samples`: connections in each second, as `minute_usage` packs them."""
 
     __tablename__ = "usage_minutes"
     __table_args__ = (Index("ix_usage_minutes_starts_at_ms", "starts_at_ms"),)
 
     node: Mapped[str] = mapped_column(String(32), primary_key=True)
-    samples: Mapped[list[int]] = mapped_column(_Json)
+    samples: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class UsageHourRow(UsageColumns, DefaultBase):
@@ -156,8 +157,6 @@ class UsageHourRow(UsageColumns, DefaultBase):
 
     __tablename__ = "usage_hours"
     __table_args__ = (Index("ix_usage_hours_starts_at_ms", "starts_at_ms"),)
-
-    peak_connections: Mapped[int] = mapped_column(BigInteger)
 
 
 class SystemRow(DefaultBase):

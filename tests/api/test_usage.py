@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.protocol.errors import ERROR_KINDS
-from service.tenants.minute_usage import PEAKS, SUMS, MinuteUsage
+from service.tenants.minute_usage import PEAKS, SUMS, MinuteUsage, pack_samples
 from service.tenants.storage import Storage
 from tests.api.conftest import UNHURRIED, make_tenant, with_storage
 from tests.api.rest import Rest, Server, Tenant, expects, socket_of
@@ -49,7 +49,12 @@ def total(rest: Rest) -> Any:
 def minute(tenant: Tenant, at_ms: int, **values: Any) -> MinuteUsage:
     counts = dict.fromkeys((*SUMS, *PEAKS), 0) | values
     return MinuteUsage(
-        tenant_id=tenant.id, starts_at_ms=at_ms, node="n1", samples=(3,) * 60, refused={"invalid": 1}, **counts
+        tenant_id=tenant.id,
+        starts_at_ms=at_ms,
+        node="n1",
+        samples=pack_samples((3,) * 60),
+        refused={"invalid": 1},
+        **counts,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from service.protocol.resources import UsagePoint
 from service.tenants.audit import OPERATOR
-from service.tenants.minute_usage import MINUTE_MS, PEAKS, SUMS, MinuteUsage
+from service.tenants.minute_usage import MINUTE_MS, PEAKS, SUMS, MinuteUsage, pack_samples
 from service.tenants.storage import Storage
 from service.tenants.usage import HOUR_MS, UsageUnit
 
@@ -24,7 +24,12 @@ def minute(
     values = dict.fromkeys((*SUMS, *PEAKS), 0) | {"connection_seconds": sum(samples)} | counts
     at_ms = START_MS + number * MINUTE_MS
     return MinuteUsage(
-        tenant_id=tenant_id, starts_at_ms=at_ms, node=node, samples=tuple(samples), refused=dict(refused), **values
+        tenant_id=tenant_id,
+        starts_at_ms=at_ms,
+        node=node,
+        samples=pack_samples(samples),
+        refused=dict(refused),
+        **values,
     )
 
 
