@@ -4,13 +4,13 @@ Ten minutes are shortened to some seconds: longer than every deadline of SQL, so
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 
-from service.preparation import open_storage
 from service.protocol.events import Joined, Message
 from service.tenants.audit import OPERATOR
 from service.tenants.storage import Storage
@@ -29,23 +29,6 @@ UNNOTICED_SECONDS = 1.0
 HEALING_SECONDS = 10.0
 
 Opened = Callable[[Awaitable[Client]], Awaitable[Client]]
-
-
-@pytest.fixture(scope="module")
-def sql_cluster(make_cluster: Callable[..., Cluster], postgres_server: PostgresServer) -> Iterator[Cluster]:
-    cluster = make_cluster(database_url=postgres_server.create_database(), sealing_key=bytes(range(32)))
-    for node in [cluster.start_node(), cluster.start_node()]:
-        node.wait()
-    yield cluster
-    for node in cluster.nodes:
-        node.stop()
-
-
-@pytest.fixture
-async def sql_storage(sql_cluster: Cluster) -> AsyncIterator[Storage]:
-    storage = await open_storage(sql_cluster.settings)
-    yield storage
-    await storage.close()
 
 
 @pytest.fixture
@@ -109,7 +92,9 @@ async def change(rest: Rest) -> int:
     return answer.status_code
 
 
-@pytest.mark.parametrize("fault", ["frozen", "killed"])
+@pytest.mark.parametrize(
+    "fault", [pytest.param("frozen", marks=pytest.mark.skipif(sys.platform != "linux", reason="no /proc")), "killed"]
+)
 async def test_with_sql_away_known_tenants_work_on_changes_are_unavailable_and_all_heals(
     sql_cluster: Cluster,
     sql_storage: Storage,

@@ -38,7 +38,7 @@ class PostgresServer:
         self._run("pg_ctl", "--pgdata=data", "--wait", "--mode=immediate", "stop")
 
     def freeze(self) -> None:
-        """SIGSTOP to the server and all its processes."""
+        """SIGSTOP to the server and all its processes; on Linux alone."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -48,10 +48,8 @@ class PostgresServer:
     def _signal(self, number: signal.Signals) -> None:
         server = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
         os.kill(server, number)  # first: a frozen one makes no new processes
-        processes = subprocess.run(["ps", "-eo", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
-        for pid, parent in (map(int, line.split()) for line in processes.splitlines()):
-            if parent == server:
-                os.kill(pid, number)
+        for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split():
+            os.kill(int(pid), number)
 
     def create_database(self) -> str:
         """The URL of a new one."""
