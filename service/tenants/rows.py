@@ -67,8 +67,18 @@ def read_room_type(row: RoomTypeRow) -> RoomTypeRecord:
 
 
 def read_room_types(rows: Iterable[RoomTypeRow]) -> RoomTypes:
-    """All room types of a tenant."""
-    return RoomTypes({row.name: _convert_known(row.rules, RoomType) for row in rows})
+    """All room types of a tenant that this version can read."""
+    return _make_room_types({row.name: row.rules for row in rows})
+
+
+def _make_room_types(rules: dict[str, dict[str, Any]]) -> RoomTypes:
+    types: dict[str, RoomType] = {}
+    for name, stored in rules.items():
+        try:
+            types[name] = _convert_known(stored, RoomType)
+        except msgspec.ValidationError as error:  # of the next version; the tenant's others serve on
+            _log.error("a room type is left out", reason=f"{name}: {error}")
+    return RoomTypes(types)
 
 
 def read_deletion(row: DeletionRow) -> Deletion:
@@ -103,9 +113,7 @@ def read_snapshot(
             for key in api_keys
         },
         version=row.version,
-        room_types=RoomTypes(
-            {name: _convert_known(rules, RoomType) for name, rules in _rules.decode(room_types).items()}
-        ),
+        room_types=_make_room_types(_rules.decode(room_types)),
         revoked_users=_revoked.decode(revoked_users),
         revoked_jtis=_revoked.decode(revoked_jtis),
     )

@@ -7,6 +7,7 @@ from service.tenants.limits import Limits
 from service.tenants.room_types import RoomType
 from service.tenants.snapshot import TenantSnapshot
 from service.tenants.storage import Storage
+from service.tenants.tables import RoomTypeRow
 
 pytestmark = pytest.mark.anyio
 
@@ -111,6 +112,19 @@ async def test_a_type_over_the_limit_is_refused_and_a_known_one_may_still_be_rep
     await storage.room_types.put(OPERATOR, acme, "two", RoomType(presence=False))
     await storage.room_types.delete(OPERATOR, acme, "one")
     await storage.room_types.put(OPERATOR, acme, "three", RoomType())
+
+
+async def test_a_type_that_only_the_next_version_knows_leaves_the_others_alone(storage: Storage) -> None:
+    acme = await make(storage)
+    await storage.room_types.put(OPERATOR, acme, "chat", RoomType(history_messages=0))
+    for name, rules in (("new", {"slow_consumer": "teleport"}), ("newer", {"history_messages": 5, "colour": "red"})):
+        async with storage.transactions.change(OPERATOR, acme) as change:
+            row = RoomTypeRow(tenant_id=acme, name=name, pattern=name, rules=rules | {"pattern": name}, changed_at_ms=1)
+            change.session.add(row)
+    types = (await snapshot_of(storage, acme)).room_types
+    assert set(types.types) == {"chat", "newer"}
+    assert types.find("newer")[1].history_messages == 5
+    await storage.room_types.put(OPERATOR, acme, "chat", RoomType(history_messages=1))
 
 
 async def test_types_are_paged_by_name_and_by_tenant(storage: Storage) -> None:
