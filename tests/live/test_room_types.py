@@ -8,7 +8,6 @@ import pytest
 from msgspec import UNSET
 
 from service.protocol.events import ErrorEvent, Gap, Message, Pong, Published, SignalEvent
-from service.tenants.audit import OPERATOR
 from tests.support.fixtures import Cluster, Connect, NewTenant
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant
@@ -24,15 +23,19 @@ class Types:
         self._tenant = tenant
         self.servers = [Rest(node.address, tenant.api_key) for node in cluster.nodes[:2]]
 
-    async def put(self, name: str, room: str = "", **rules: Any) -> None:
-        """Put a type, whose name must be new; back when both nodes have it for the room, which exists."""
+    async def begin_with(self, name: str, **rules: Any) -> None:
+        """Put a type before any node has heard of the tenant."""
         await self._tenant.room_type(name, **rules)
-        if room:
-            await self.are_known(room, name)
+
+    async def put(self, name: str, room: str, **rules: Any) -> None:
+        """Put a type, at the second node; back when both have it for the room, which exists."""
+        answer = await self.servers[1].ask("PUT", f"/v1/room-types/{name}", rules)
+        assert answer.status_code == 201, answer.text
+        await self.are_known(room, name)
 
     async def delete(self, name: str, room: str) -> None:
         """Back when the room is of the default type on both nodes."""
-        await self._tenant.storage.room_types.delete(OPERATOR, self._tenant.id, name)
+        assert (await self.servers[1].ask("DELETE", f"/v1/room-types/{name}")).status_code == 204
         await self.are_known(room, "default")
 
     async def are_known(self, room: str, name: str) -> None:
@@ -53,9 +56,9 @@ async def types(cluster: Cluster, tenant: Tenant) -> Any:
 
 
 async def test_a_room_has_the_type_of_its_name_else_of_the_longest_prefix(connect: Connect, types: Types) -> None:
-    await types.put("chats", pattern="chat:*")
-    await types.put("chat:staff", pattern="chat:staff", history_messages=0)
-    await types.put("default", presence=False)
+    await types.begin_with("chats", pattern="chat:*")
+    await types.begin_with("chat:staff", pattern="chat:staff", history_messages=0)
+    await types.begin_with("default", presence=False)
     alice = await connect()
     wanted = {"chat:1": "chats", "chat:staff": "chat:staff", "news": "default"}
     for room, name in wanted.items():
@@ -67,7 +70,7 @@ async def test_a_room_has_the_type_of_its_name_else_of_the_longest_prefix(connec
 
 
 async def test_a_room_that_keeps_nothing_has_null_positions(connect: Connect, types: Types, binary: bool) -> None:
-    await types.put("passing", pattern="passing", history_messages=0)
+    await types.begin_with("passing", pattern="passing", history_messages=0)
     alice, bob = await connect("alice", binary=binary), await connect("bob")
     await alice.joins("passing")
     assert (await bob.publishes("passing", 1)).position is None
@@ -80,7 +83,7 @@ async def test_a_room_that_keeps_nothing_has_null_positions(connect: Connect, ty
 
 
 async def test_a_history_ends_after_its_seconds(connect: Connect, types: Types) -> None:
-    await types.put("short", pattern="short", history_seconds=1)
+    await types.begin_with("short", pattern="short", history_seconds=1)
     alice = await connect()
     for room in ("short", "long"):
         await alice.publishes(room)
@@ -164,7 +167,7 @@ async def test_changing_types_under_load_loses_nothing_and_repeats_nothing(
 
 
 async def test_members_of_a_room_are_limited_on_all_nodes(connect: Connect, types: Types, cluster: Cluster) -> None:
-    await types.put("pair", pattern="pair:*", max_members=2)
+    await types.begin_with("pair", pattern="pair:*", max_members=2)
     users = [await connect(f"user-{index}", at=cluster.nodes[index % 2]) for index in range(4)]
     await users[0].joins("pair:1")
     await users[1].joins("pair:1")
@@ -181,7 +184,7 @@ async def test_a_rooms_rate_holds_for_all_nodes_and_edges_together(
     connect: Connect, types: Types, cluster: Cluster
 ) -> None:
     rate = 20
-    await types.put("slow", pattern="slow", messages_per_second=rate)
+    await types.begin_with("slow", pattern="slow", messages_per_second=rate)
     speakers = [await connect(f"user-{index}", at=node) for index, node in enumerate(cluster.nodes[:2])]
     for speaker in speakers:
         await speaker.joins("slow")
@@ -224,7 +227,7 @@ async def test_a_rooms_rate_holds_for_all_nodes_and_edges_together(
 async def test_a_rooms_messages_have_a_size_at_every_edge(
     connect: Connect, types: Types, tenant: Tenant, cluster: Cluster
 ) -> None:
-    await types.put("tweets", pattern="tweet:*", max_message_bytes=10)
+    await types.begin_with("tweets", pattern="tweet:*", max_message_bytes=10)
     alice = await connect()
     await alice.joins("tweet:1")
     text = "x" * 9  # 11 bytes with its quotes
@@ -245,7 +248,7 @@ async def test_a_rooms_messages_have_a_size_at_every_edge(
 
 
 async def test_a_tenants_lower_limit_wins_over_its_types(connect: Connect, types: Types, tenant: Tenant) -> None:
-    await types.put("big", pattern="big", max_message_bytes=50_000, max_members=50, history_messages=500)
+    await types.begin_with("big", pattern="big", max_message_bytes=50_000, max_members=50, history_messages=500)
     await tenant.limit(max_message_bytes=1_000, max_members_per_room=1, max_history_messages=0)
     alice, bob = await connect("alice"), await connect("bob")
     deadline = time.monotonic() + 2
@@ -299,7 +302,7 @@ async def heard(slow: Client, at: int) -> tuple[list[int], list[Gap], list[objec
 async def test_a_slow_reader_of_a_room_that_drops_the_oldest_stays_and_is_told_what_it_missed(
     connect: Connect, types: Types, binary: bool
 ) -> None:
-    await types.put("feed", pattern="feed", slow_consumer="drop_oldest", history_messages=COUNT)
+    await types.begin_with("feed", pattern="feed", slow_consumer="drop_oldest", history_messages=COUNT)
     slow, speaker = await connect("slow", binary=binary, receive_buffer_bytes=4_096), await connect("speaker")
     epoch = str((await slow.joins("feed")).position).partition(":")[0]
     await fall_behind(slow, speaker, "feed")
@@ -320,7 +323,7 @@ async def test_a_slow_reader_of_a_room_that_drops_the_oldest_stays_and_is_told_w
 
 
 async def test_a_slow_reader_of_a_room_of_latest_values_has_the_latest_of_each(connect: Connect, types: Types) -> None:
-    await types.put("board", pattern="board", slow_consumer="latest_by_name")
+    await types.begin_with("board", pattern="board", slow_consumer="latest_by_name")
     slow, speaker = await connect("slow", receive_buffer_bytes=4_096), await connect("speaker")
     await slow.joins("board")
     await fall_behind(slow, speaker, "board", names=7)
@@ -350,7 +353,7 @@ async def test_the_policy_of_a_room_changes_while_people_are_in_it(connect: Conn
 async def test_own_messages_and_their_answers_keep_their_places_for_a_slow_reader(
     connect: Connect, types: Types
 ) -> None:
-    await types.put("feed", pattern="feed", slow_consumer="drop_oldest")
+    await types.begin_with("feed", pattern="feed", slow_consumer="drop_oldest")
     slow, speaker = await connect("slow", receive_buffer_bytes=4_096), await connect("speaker")
     await slow.joins("feed")
     slow.stops_reading()
@@ -377,7 +380,7 @@ async def test_own_messages_and_their_answers_keep_their_places_for_a_slow_reade
 async def test_one_tenants_types_are_nothing_to_another(connect: Connect, types: Types, new_tenant: NewTenant) -> None:
     other = await new_tenant()
     await other.room_type("chat", pattern="*", history_messages=7, max_members=5)
-    await types.put("chat", pattern="chat", history_messages=0, max_members=1, max_message_bytes=5)
+    await types.begin_with("chat", pattern="chat", history_messages=0, max_members=1, max_message_bytes=5)
     mine, theirs = await connect("alice"), [await connect("alice", tenant=other) for _ in range(2)]
     assert (await mine.joins("chat")).position is None
     for client in theirs:
