@@ -9,8 +9,9 @@ from typing import Final
 from service.protocol.errors import RateLimited
 from service.tenants.limits import TokenBucket
 from service.tenants.snapshot import TenantSnapshot
-from service.transports.live_socket import SocketRules
+from service.transports.intake import Intake, Turns
 from service.transports.outbox import Turn
+from service.transports.socket_rules import SocketRules
 from service.transports.subprotocols import Headers, values_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -45,6 +46,7 @@ class Door:
         self._rate = connects_per_second_per_address
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
         self._rules: dict[str, SocketRules] = {}
+        self._intakes = Turns()
         self.refusal_rules = self._new_rules()
 
     def _new_rules(self) -> SocketRules:
@@ -52,6 +54,7 @@ class Door:
             ping_interval_seconds=self.ping_interval_seconds,
             pong_timeout_seconds=self._pong_timeout_seconds,
             outbox_max_bytes=self.outbox_max_bytes,
+            intake=Intake(self._intakes),
         )
 
     def rules(self, tenant: TenantSnapshot) -> SocketRules:

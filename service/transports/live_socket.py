@@ -7,13 +7,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import MutableSet
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from service.telemetry import counters
 from service.transports.frame_reader import FrameReader
 from service.transports.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameError, close_code, close_frame, frame
+from service.transports.intake import BYTES_OF_A_FRAME, FRAMES_PER_SLICE
 from service.transports.outbox import HIGH_WATER_BYTES, LOW_WATER_BYTES, Outbox, Turn
+from service.transports.socket_rules import SocketRules
 from service.transports.socket_state import NEXT, State
 from service.transports.wheel import Alarm
 
@@ -41,22 +42,6 @@ class SocketHandler(Protocol):
     def connection_lost(self, code: int | None) -> None:
         """The socket is gone; called exactly once. `code`: of the close that came first, the peer's (1005 when its
         frame had none) or ours; None: there was no close frame."""
-
-
-@dataclass(slots=True, kw_only=True)
-class SocketRules:
-    """What a tenant's sockets must keep; shared by them all, read anew at each use, so it may be changed in place."""
-
-    max_frame_bytes: int = 65_536 + 8_192
-    max_fragments: int = 64
-    ping_interval_seconds: float = 25
-    pong_timeout_seconds: float = 10
-    #: Read once, when a socket is made.
-    outbox_max_bytes: int = 1024 * 1024
-    #: From our close frame to the peer's answer, and for what is written to leave.
-    close_timeout_seconds: float = 5
-    #: From the first byte of a frame or message to its last.
-    message_timeout_seconds: float = 30
 
 
 class LiveSocket(Outbox, asyncio.Protocol):
@@ -155,13 +140,18 @@ class LiveSocket(Outbox, asyncio.Protocol):
     # What the transport calls.
 
     def data_received(self, data: bytes) -> None:
-        """Handle a read, at most `FRAMES_PER_TURN` of it at once."""
+        """Handle a read, at most `FRAMES_PER_TURN` of it at once, and later what the tenant has no turn left for."""
         self._is_silent = False
         if self._state is State.FAILING or self._state is State.ENDING:
             return  # read on and drop: closing with unread bytes would reset the connection and lose our close frame
         self._reader.receive_data(data)
-        if not self._is_reading_held:
-            self._read_on()
+        intake = self.rules.intake
+        is_late = intake.left <= 0
+        intake.left -= 1 + len(data) // BYTES_OF_A_FRAME
+        if is_late and not self._is_reading_held:
+            self._hold_reading(True)
+        elif not self._is_reading_held:
+            self._read_on(FRAMES_PER_TURN)
 
     def eof_received(self) -> bool:
         """The peer sends no more: the transport closes itself, once it has written what it holds."""
@@ -180,11 +170,18 @@ class LiveSocket(Outbox, asyncio.Protocol):
 
     # Receiving.
 
-    def _read_on(self) -> None:
-        if self._state is State.LOST:
-            return  # a slice was still to come
-        reader = self._reader
-        for opcode, payload in reader.read(FRAMES_PER_TURN):
+    def read_slice(self) -> None:
+        """Its intake's call: a turn of the tenant's has come, and this socket is the next."""
+        if self._state is not State.LOST:
+            self._read_on(FRAMES_PER_SLICE)
+
+    def _read_on(self, most: int) -> None:
+        reader, intake = self._reader, self.rules.intake
+        frames = reader.read(most)
+        intake.left -= len(frames)
+        if intake.left <= 0:
+            intake.end_turn()
+        for opcode, payload in frames:
             if opcode <= BINARY:
                 if self._state is State.OPEN:
                     try:
@@ -204,7 +201,7 @@ class LiveSocket(Outbox, asyncio.Protocol):
     def _hold_reading(self, hold: bool) -> None:
         """Pause the transport while a read of many frames is handled in slices, so that no more than one waits."""
         if hold:
-            self.turn.loop.call_soon(self._read_on)
+            self.rules.intake.wait(self)
         if hold is not self._is_reading_held and not self.transport.is_closing():
             self._is_reading_held = hold
             if hold:

@@ -9,8 +9,9 @@ import uvicorn
 from service.transports.frames import BINARY, TEXT, frame
 from service.transports.handover import take_over
 from service.transports.http_guard import GuardedHttpProtocol
-from service.transports.live_socket import LiveSocket, SocketRules
+from service.transports.live_socket import LiveSocket
 from service.transports.outbox import Turn
+from service.transports.socket_rules import SocketRules
 from service.transports.wheel import Wheel
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from service.transports.frame_reader import FrameReader
 from service.transports.frames import BINARY, CLOSE, CONTINUATION, NO_CODE, PING, PONG, TEXT, close_frame, frame
-from service.transports.live_socket import SocketRules
+from service.transports.socket_rules import SocketRules
 from tests.support.raw_socket import client_frame, client_header
 
 RULES = SocketRules(max_frame_bytes=1_000)

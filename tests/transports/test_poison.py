@@ -10,7 +10,7 @@ from socket import socket
 import pytest
 
 from service.transports.frames import BINARY, PING
-from service.transports.live_socket import SocketRules
+from service.transports.socket_rules import SocketRules
 from tests.support.raw_socket import client_frame, client_header, upgraded
 
 pytestmark = [
