@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from service.protocol.errors import ERROR_KINDS
+from service.tenants.audit import OPERATOR
+from service.tenants.limits import Limits
 from service.tenants.minute_usage import PEAKS, SUMS, MinuteUsage, pack_samples
 from service.tenants.storage import Storage
 from tests.api.conftest import UNHURRIED, make_tenant, with_storage
@@ -236,3 +239,27 @@ def test_usage_needs_the_scope_read(server: Server, tenant: Tenant) -> None:
         publisher.refused("forbidden", "GET", "/v1/usage")
     with Rest(server, tenant.scoped_keys["read"]) as reader:
         assert reader.gets("/v1/usage")["items"]
+
+
+def test_what_the_operator_asks_for_a_tenant_is_not_the_tenants_use(
+    metered: Rest, operator: Rest, tenant: Tenant
+) -> None:
+    below = f"/v1/tenants/{tenant.name}"
+    operator.gets(f"{below}/counts")
+    operator.refused("not_found", "GET", f"{below}/rooms/never-seen")
+    assert operator.gets(f"{below}/usage?unit=day")["items"] == []
+    assert total(metered)["api_requests"] == 0
+    assert operator.ask("POST", f"{below}/suspend", {}).status_code == 200
+    seen = operator.gets(f"{below}/usage?unit=day")["items"]
+    assert [point["api_requests"] for point in seen] == [1]  # the tenant's own look
+
+
+def test_a_refused_connect_is_counted_by_its_code(server: Server, tenant: Tenant, metered: Rest) -> None:
+    async def close(storage: Storage) -> None:
+        await storage.tenants.change(OPERATOR, tenant.id, limits=Limits(max_connections=0))
+
+    with_storage(server, close)
+    for _ in range(2):
+        with pytest.raises(InvalidStatus):
+            socket_of(server, tenant.token("alice"))
+    assert total(metered)["refused"] == {"too_many": 2}
