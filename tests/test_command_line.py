@@ -57,6 +57,7 @@ def test_every_command_says_what_it_does_and_every_flag_has_a_variable_that_help
         *(f"tenant {verb}" for verb in ("create", "list", "show", "set", "suspend", "resume", "delete")),
         *(f"key {verb}" for verb in ("create", "list", "revoke", "signing-key create")),
         *(f"signing-key {verb}" for verb in ("create", "list", "revoke")),
+        "audit",
         *(f"room-type {verb}" for verb in ("put", "list", "show", "delete")),
         "token",
         "listen",

@@ -128,6 +128,17 @@ def test_a_room_type_is_put_shown_listed_and_deleted(where: tuple[str, str]) -> 
     assert told("room-type", "list", "acme", *where) == []
 
 
+def test_the_audit_tells_who_changed_what_also_of_tenants_that_are_gone(where: tuple[str, str]) -> None:
+    printed("tenant", "create", "watched", *where)
+    printed("tenant", "set", "watched", "--limit", "max_rooms=5", *where)
+    newest, *_ = told("audit", "--tenant", "watched", "--last", "1", *where)
+    assert (newest["actor_kind"], newest["action"], newest["tenant"]) == ("command_line", "tenant.change", "watched")
+    assert (newest["before"], newest["after"]) == ({"limits": {"max_rooms": 100_000}}, {"limits": {"max_rooms": 5}})
+    printed("tenant", "delete", "watched", "--yes", *where)
+    line = printed("audit", "--last", "1", "--from", "2026-01-01T00:00:00Z", *where)
+    assert re.fullmatch(r"20\S+Z  watched  command_line\S*  tenant.delete  watched  \{.*\} -> null\n", line)
+
+
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
