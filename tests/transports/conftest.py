@@ -29,7 +29,7 @@ class Recorder:
         self.received: list[bytes] = []
         self.asked_closings: list[int] = []
         self.lost: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self.answer: Callable[[bytes, bool], None] = lambda payload, is_text: live.send(
+        self.answer: Callable[[bytes, bool], object] = lambda payload, is_text: live.send(
             frame(payload, TEXT if is_text else BINARY)
         )
 
