@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from service.brokers.broker import Envelope
-from service.rooms.fanout import DeliveryQueue, Fanout
+from service.rooms.turns import DeliveryQueue, Fanout
 
 if TYPE_CHECKING:
     from service.rooms.membership import Membership

@@ -1,17 +1,14 @@
 """One event to many: encoded and framed once per subprotocol, sent in slices so that no room holds the loop.
 
 A `Delivery` is what one room has for its subscribers after one read of the broker's socket: usually one message, under
-load many. Deliveries of one room keep their order; tenants take turns (deficit round robin, Shreedhar and Varghese
-1996), so a tenant's 10,000-member room delays another tenant's message by one slice, not by the whole fan-out.
+load many. Deliveries of one room keep their order; tenants take turns (`turns.py`).
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
-import structlog
 
 from service.brokers.broker import Envelope
 from service.protocol.codec import event_frame, frame, transcode
@@ -19,18 +16,12 @@ from service.protocol.errors import CloseCode
 from service.protocol.events import Closing, Sender
 from service.rooms.spare_frames import join_frames
 from service.rooms.usage import Usage
-from service.telemetry import counters, new_incident
+from service.telemetry import counters
 
-log = structlog.get_logger()
-
-# Sends in one loop turn. One costs 5-6 us with its write (STACK.md), so a turn of fan-out stays below 2 ms.
-SENDS_PER_TURN = 256
 # What one more send would cost in time, in bytes: a turn hands on 1 MiB at the most.
 BYTES_OF_A_SEND = 4096
 # A delivery takes no more items than this: then the tenant's other rooms have their turn.
 ITEMS_OF_A_DELIVERY = 64
-# Sends of one tenant before the next one's turn, while others wait.
-SENDS_PER_TENANT = 64
 
 _encode = msgspec.json.encode
 
@@ -225,76 +216,3 @@ class Delivery:
         if len(self.items) == item + 1:
             return self.items[item].ready.for_subscriber(binary)
         return join_frames([item.ready.for_subscriber(binary) for item in self.items[item:]])
-
-
-class DeliveryQueue:
-    """One tenant's deliveries, in order. usage: the tenant's, where what is handed on counts."""
-
-    __slots__ = ("deliveries", "is_waiting", "usage")
-
-    def __init__(self, usage: Usage) -> None:
-        self.usage = usage
-        self.deliveries: deque[tuple[Delivery, Callable[[Delivery], None]]] = deque()
-        self.is_waiting = False
-
-
-class Fanout:
-    """The node's fan-out: takes slices from the tenants' queues in turn."""
-
-    __slots__ = ("_is_scheduled", "_loop", "_turns")
-
-    def __init__(self) -> None:
-        self._turns: deque[DeliveryQueue] = deque()
-        self._is_scheduled = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def add(self, queue: DeliveryQueue, delivery: Delivery, sent: Callable[[Delivery], None]) -> None:
-        """Queue a delivery behind its tenant's others; `sent` is called when everybody has it."""
-        queue.deliveries.append((delivery, sent))
-        if not queue.is_waiting:
-            queue.is_waiting = True
-            self._turns.append(queue)
-        self._schedule()
-
-    def run(self) -> None:
-        """Send one turn's worth, and come back in the next turn while something is left."""
-        left = SENDS_PER_TURN
-        while self._turns and left > 0:
-            queue = self._turns[0]
-            most = left if len(self._turns) == 1 else min(left, SENDS_PER_TENANT)
-            left -= self._serve(queue, most)
-            if queue.deliveries:
-                self._turns.rotate(-1)
-            else:
-                queue.is_waiting = False
-                self._turns.remove(queue)
-        if self._turns:
-            self._schedule()
-
-    def _schedule(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            if self._loop is None:
-                self._loop = asyncio.get_running_loop()
-            self._loop.call_soon(self._run_again)
-
-    def _run_again(self) -> None:
-        self._is_scheduled = False
-        self.run()
-
-    @staticmethod
-    def _serve(queue: DeliveryQueue, most: int) -> int:
-        """Up to `most` sends of one tenant; a delivery without local subscribers counts as one."""
-        served = 0
-        while queue.deliveries and served < most:
-            delivery, sent = queue.deliveries[0]
-            try:
-                served += delivery.send_slice(most - served, queue.usage)
-            except Exception:  # a mistake in one room must not stop the others behind it
-                counters.faults += 1
-                log.exception("a delivery failed", incident=new_incident())
-                delivery.give_up()
-            if delivery.is_sent:
-                queue.deliveries.popleft()
-                sent(delivery)
-        return served

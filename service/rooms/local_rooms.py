@@ -9,11 +9,11 @@ from typing import Protocol
 from service.brokers.broker import Broker, Envelope
 from service.protocol.errors import Unavailable
 from service.rooms.connection import Connection
-from service.rooms.fanout import DeliveryQueue, Fanout
 from service.rooms.membership import Membership
 from service.rooms.room import Room
 from service.rooms.room_rates import RoomRates
 from service.rooms.rules import RoomRules, Rulebook
+from service.rooms.turns import DeliveryQueue, Fanout
 from service.rooms.usage import UsageBook
 
 # A room without members stays subscribed for so long: page reloads and reconnects need no new subscription.

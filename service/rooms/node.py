@@ -10,11 +10,11 @@ import structlog
 from service.brokers.broker import Broker, ConnectionEntry
 from service.protocol.errors import CloseCode, Unavailable
 from service.rooms.connection_manager import ConnectionManager
-from service.rooms.fanout import Fanout
 from service.rooms.key_use import SAVE_SECONDS, UsedKeys
 from service.rooms.repair import Repairs
 from service.rooms.room import Room
 from service.rooms.shares import RateShares
+from service.rooms.turns import Fanout
 from service.rooms.usage import UsageBook
 from service.telemetry import counters, new_incident
 from service.tenants.cache import TenantCache

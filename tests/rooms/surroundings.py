@@ -8,10 +8,11 @@ from typing import Any
 from service.brokers.broker import ConnectionEntry, Envelope, Origin, RoomAddress, RoomHead
 from service.protocol.identifiers import Position
 from service.rooms.connection import Connection
-from service.rooms.fanout import Delivery, DeliveryQueue, Fanout
+from service.rooms.fanout import Delivery
 from service.rooms.membership import Membership
 from service.rooms.room import Room
 from service.rooms.rules import RoomRules, make_rules
+from service.rooms.turns import DeliveryQueue, Fanout
 from service.rooms.usage import Usage, UsageBook
 from service.tenants.limits import Limits
 from service.tenants.room_types import RoomType
@@ -69,6 +70,9 @@ class QueuedFanout(Fanout):
 
     def _schedule(self) -> None:
         pass
+
+    def run(self) -> None:
+        self._run_turn()
 
 
 class Surroundings:

@@ -3,9 +3,9 @@ import pytest
 from service.brokers.broker import History, Origin
 from service.protocol.errors import RateLimited
 from service.protocol.identifiers import Position
-from service.rooms.fanout import SENDS_PER_TURN
 from service.rooms.room_rates import RoomRates
 from service.rooms.spare_frames import SpareFrame
+from service.rooms.turns import SENDS_PER_TURN
 from tests.rooms.surroundings import EPOCH, Ear, Surroundings, message, no_delivery_left, rules
 
 
