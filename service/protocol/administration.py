@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from service.protocol.identifiers import SAFE_INTEGER, RoomPattern, TenantName, UserName
+from service.protocol.identifiers import RoomPattern, TenantName, UserName
+from service.protocol.instants import LAST_INSTANT_MS
 from service.protocol.resources import Answer, Body
 
 Scope = Literal["read", "publish", "disconnect", "manage"]
@@ -24,7 +25,7 @@ KeyName = Annotated[
     Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,200}$(?!\n)", description="What people know the key by; need not be one."),
 ]
 ChosenKid = Annotated[str, Meta(pattern=KID_PATTERN, description="The `kid` of tokens under the key.")]
-Instant = Annotated[int, Meta(ge=1, le=SAFE_INTEGER)]
+Instant = Annotated[int, Meta(ge=1, le=LAST_INSTANT_MS)]
 LimitValues = Annotated[
     dict[str, int | None], Meta(description="Limits by name (docs/limits.md has them all); null is no limit.")
 ]

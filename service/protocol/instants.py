@@ -7,6 +7,7 @@ import msgspec
 
 from service.protocol.errors import Invalid
 
+LAST_INSTANT_MS: Final = 253_402_300_799_999  # RFC 3339 has years of four digits
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -20,5 +21,5 @@ def read_instant(text: str, path: str) -> int:
 
 
 def write_instant(at_ms: int) -> str:
-    """Unix milliseconds as `2026-11-24T12:00:00Z`, cut to the second."""
+    """Unix milliseconds, up to LAST_INSTANT_MS, as `2026-11-24T12:00:00Z`, cut to the second."""
     return (_EPOCH + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -78,6 +78,7 @@ def test_an_expired_key_opens_nothing(server: Server, rest: Rest) -> None:
         ({"scopes": ["read"], "name": None}, "$.name"),
         ({"scopes": ["read"], "expires_at_ms": 1_700_000_000}, "$.expires_at_ms"),
         ({"scopes": ["read"], "expires_at_ms": -1}, "$.expires_at_ms"),
+        ({"scopes": ["read"], "expires_at_ms": 2**53 - 1}, "$.expires_at_ms"),
         ({"scopes": ["read"], "expires_at_ms": "2027-01-01T00:00:00Z"}, "$.expires_at_ms"),
         ({"scopes": ["read"], "key_id": "chosen"}, "$.key_id"),
     ],
