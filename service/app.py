@@ -9,6 +9,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from litestar import Litestar
@@ -61,31 +62,16 @@ def create_app(settings: Settings) -> Litestar:
             app.state.parts = parts
             yield
 
-    async def provide_node() -> Node:
-        parts: Parts = app.state.parts
-        return parts.node
+    def provide(name: str) -> Provide:
+        async def part() -> Any:
+            return getattr(app.state.parts, name)
 
-    async def provide_tenants() -> TenantCache:
-        parts: Parts = app.state.parts
-        return parts.tenants
-
-    async def provide_storage() -> Storage:
-        parts: Parts = app.state.parts
-        return parts.storage
-
-    async def provide_operators() -> OperatorAccess:
-        parts: Parts = app.state.parts
-        return parts.operators
+        return Provide(part)
 
     app = Litestar(
         [*ROUTE_HANDLERS, ConnectController],
         lifespan=[lifespan],
-        dependencies={
-            "node": Provide(provide_node),
-            "tenants": Provide(provide_tenants),
-            "storage": Provide(provide_storage),
-            "operators": Provide(provide_operators),
-        },
+        dependencies={name: provide(name) for name in ("node", "tenants", "storage", "operators")},
         exception_handlers=EXCEPTION_HANDLERS,
         after_exception=[note_socket_bug],
         openapi_config=OPENAPI_CONFIG,

@@ -3,7 +3,6 @@
 import json
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -15,13 +14,26 @@ def instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-def told(item: dict[str, Any]) -> tuple[str, str, str]:
-    return item["action"], item["actor_kind"], item["subject"]
+WRITTEN = [
+    ("tenant.create", "operator"),
+    ("signing_key.create", "operator"),
+    ("api_key.create", "operator"),
+    ("api_key.create", "api_key"),
+    ("api_key.revoke", "api_key"),
+    ("signing_key.create", "api_key"),
+    ("signing_key.revoke", "api_key"),
+    ("room_type.put", "api_key"),
+    ("room_type.put", "api_key"),
+    ("room_type.delete", "api_key"),
+    ("revocation.add", "api_key"),
+    ("tenant.change", "operator"),
+    ("tenant.suspend", "operator"),
+    ("tenant.resume", "operator"),
+]
 
 
 def test_every_write_of_operator_and_tenant_stands_there_newest_first(server: Server, operator: Rest) -> None:
     made = operator.ask("POST", "/v1/tenants", {"name": "audited"}).json()
-    key_id = made["api_key"].split("_")[2]
     with Rest(server, made["api_key"]) as client:
         new = client.ask("POST", "/v1/keys", {"scopes": ["read"]}).json()
         client.ask("DELETE", f"/v1/keys/{new['key_id']}")
@@ -31,37 +43,18 @@ def test_every_write_of_operator_and_tenant_stands_there_newest_first(server: Se
         client.ask("PUT", "/v1/room-types/a", {"history_messages": 6})
         client.ask("DELETE", "/v1/room-types/a")
         client.ask("POST", "/v1/revocations", {"user": "ann", "until_at_ms": int(time.time() * 1000) + 60_000})
+    for _ in range(2):  # the second one changes nothing
         operator.ask("PATCH", "/v1/tenants/audited", {"limits": {"max_rooms": 5}})
-        operator.ask("PATCH", "/v1/tenants/audited", {"limits": {"max_rooms": 5}})  # changes nothing
-        operator.ask("POST", "/v1/tenants/audited/suspend")
-        operator.ask("POST", "/v1/tenants/audited/resume")
-        entries = operator.gets("/v1/tenants/audited/audit")["items"]
-        assert [told(item)[:2] for item in reversed(entries)] == [
-            ("tenant.create", "operator"),
-            ("signing_key.create", "operator"),
-            ("api_key.create", "operator"),
-            ("api_key.create", "api_key"),
-            ("api_key.revoke", "api_key"),
-            ("signing_key.create", "api_key"),
-            ("signing_key.revoke", "api_key"),
-            ("room_type.put", "api_key"),
-            ("room_type.put", "api_key"),
-            ("room_type.delete", "api_key"),
-            ("revocation.add", "api_key"),
-            ("tenant.change", "operator"),
-            ("tenant.suspend", "operator"),
-            ("tenant.resume", "operator"),
-        ]
-        by_key = [item for item in entries if item["actor_kind"] == "api_key"]
-        assert {item["actor_id"] for item in by_key} == {key_id}
-        changed = next(item for item in entries if item["action"] == "tenant.change")
-        assert (changed["before"], changed["after"]) == (
-            {"limits": {"max_rooms": 100_000}},
-            {"limits": {"max_rooms": 5}},
-        )
-        text = json.dumps(entries)
-        for secret in (made["api_key"], new["api_key"], made["signing_key"]["secret"], second["secret"]):
-            assert secret.rpartition("_")[2] not in text
+    operator.ask("POST", "/v1/tenants/audited/suspend")
+    operator.ask("POST", "/v1/tenants/audited/resume")
+    entries = operator.gets("/v1/tenants/audited/audit")["items"]
+    assert [(item["action"], item["actor_kind"]) for item in reversed(entries)] == WRITTEN
+    by_key = [item for item in entries if item["actor_kind"] == "api_key"]
+    assert {item["actor_id"] for item in by_key} == {made["api_key"].split("_")[2]}
+    (changed,) = (item for item in entries if item["action"] == "tenant.change")
+    assert (changed["before"], changed["after"]) == ({"limits": {"max_rooms": 100_000}}, {"limits": {"max_rooms": 5}})
+    for secret in (made["api_key"], new["api_key"], made["signing_key"]["secret"], second["secret"]):
+        assert secret.rpartition("_")[2] not in json.dumps(entries)
 
 
 def test_the_log_has_a_line_of_json_for_each_write(server: Server, operator: Rest) -> None:
