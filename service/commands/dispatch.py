@@ -27,7 +27,7 @@ from service.protocol.commands import (
     Signal,
     WebSocketCommand,
 )
-from service.protocol.errors import CloseCode, Forbidden, Invalid, RateLimited, RoomcastError
+from service.protocol.errors import CloseCode, Forbidden, Invalid, RateLimited, RoomcastError, Unavailable
 from service.protocol.events import Pong, Published, Reply, Sender, Sent
 from service.protocol.identifiers import CommandId
 from service.rooms.answers import Answer
@@ -35,6 +35,9 @@ from service.rooms.connection_manager import ConnectionManager
 from service.rooms.fanout import OutgoingMessage
 from service.telemetry import counters
 from service.tenants.claims import Grant
+
+# To a command that came when those before it were all that was waited for.
+LEAVING = "this node is draining: nothing was stored, go on at another one"
 
 Handler = Callable[[Session, Any, Answer], Coroutine[Any, Any, Reply | None] | None]
 
@@ -100,6 +103,9 @@ class LiveSession(Session):
             command_id, room = salvage(payload, binary)
             self._refuse(error, command_id, room)
             self.count_bad_command(error)
+            return
+        if self.is_leaving:
+            self._refuse(Unavailable(LEAVING, retry_after_ms=1_000), command.id, getattr(command, "room", None))
             return
         wait_ms = self.bucket.take(1, time.monotonic())
         if wait_ms:

@@ -15,7 +15,7 @@ from service.rooms.membership import Membership
 
 # 128 random bits as 22 url-safe characters: opaque and unguessable (PROTOCOL.md, "Words").
 CONNECTION_ID_BYTES = 16
-# Over so long a node that ends spreads the return of its clients: 5,000 clients are 1,000 a second.
+# Over so long a node that ends at once spreads the return of its clients: 5,000 clients are 1,000 a second.
 RETURN_SPREAD_MS = 5_000
 
 
@@ -28,7 +28,8 @@ def new_entry(user: str, node: str, address: str) -> ConnectionEntry:
 class Connection:
     """One live socket of one user.
 
-    rooms: joined rooms by name. joining: joins under way. lanes: rooms with answers outstanding.
+    rooms: joined rooms by name. joining: joins under way. lanes: rooms with answers outstanding. is_leaving: the node
+    drains and is about to close it; commands are refused.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class Connection:
         "address",
         "connected_at_ms",
         "id",
+        "is_leaving",
         "joining",
         "lanes",
         "max_held_bytes",
@@ -53,6 +55,7 @@ class Connection:
         self.max_held_bytes = max_held_bytes
         self.rooms: dict[str, Membership] = {}
         self.joining = 0
+        self.is_leaving = False
         self.lanes: dict[str, Lane] | None = None
         self._feeding: asyncio.Lock | None = None
 
@@ -83,17 +86,28 @@ class Connection:
             if not self.lanes:
                 self.lanes = None
 
-    def close(self, code: int, reason: str, *, reconnect: bool | None = None) -> None:
-        """Tell the client why and whether to come back, then close."""
-        self.subscriber.close(code, reason, closing=self.closing_frame(code, reason, reconnect))
+    @property
+    def awaits_answers(self) -> bool:
+        """Whether a command is not answered yet."""
+        return self.lanes is not None
 
-    def closing_frame(self, code: int, reason: str, reconnect: bool | None = None) -> bytes:
-        """The `closing` event as a ready frame; `reconnect` None: as the code says."""
+    def close(
+        self, code: int, reason: str, *, reconnect: bool | None = None, spread_ms: int = RETURN_SPREAD_MS
+    ) -> None:
+        """Tell the client why and whether to come back, then close. spread_ms: as of `closing_frame`."""
+        self.subscriber.close(code, reason, closing=self.closing_frame(code, reason, reconnect, spread_ms))
+
+    def closing_frame(
+        self, code: int, reason: str, reconnect: bool | None = None, spread_ms: int = RETURN_SPREAD_MS
+    ) -> bytes:
+        """The `closing` event as a ready frame; `reconnect` None: as the code says. spread_ms: within which time the
+        clients of a node that ends are told to come back, each at its own.
+        """
         will = code in RECONNECTS if reconnect is None else reconnect
         after_ms = 0
         if code in (CloseCode.GOING_AWAY, CloseCode.RESTART):
             # All clients of a node that ends would be back in the same instant.
-            after_ms = random.randrange(RETURN_SPREAD_MS)  # noqa: S311 - no secret
+            after_ms = random.randrange(spread_ms)  # noqa: S311 - no secret
         event = Closing(code=code, reason=reason, reconnect=will, after_ms=after_ms)
         return event_frame(event, self.subscriber.binary)
 
