@@ -58,6 +58,12 @@ class Valkey:
             self._process = None
             self.client.connection_pool.disconnect()
 
+    @property
+    def pid(self) -> int:
+        """The process id of a Valkey that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def freeze(self) -> None:
         """SIGSTOP: it neither answers nor closes."""
         self._signal(signal.SIGSTOP)
