@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from service.brokers.control import ClusterControl
+from service.brokers.control import ClusterControl, ControlListener
 from service.protocol.errors import RoomcastError
 from service.protocol.identifiers import Position
 
@@ -148,7 +148,7 @@ class RoomReceiver(Protocol):
         """The subscription was lost and is confirmed again: what came between must be read from history."""
 
 
-class Listener(Protocol):
+class Listener(ControlListener, Protocol):
     """What the broker calls for the whole node; never blocking."""
 
     def receive_direct(self, tenant_id: str, user: str, body: bytes) -> None:
@@ -156,9 +156,6 @@ class Listener(Protocol):
 
     def receive_disconnect(self, tenant_id: str, user: str | None, connection: str | None, reconnect: bool) -> None:
         """Close the local connections of the user, or the one connection, with 4409."""
-
-    def receive_tenant_change(self, tenant_id: str) -> None:
-        """Some node changed a tenant's limits, keys or state: look again."""
 
     def turn_ended(self) -> None:
         """All that one read of the socket brought has been handed over: now fan out."""

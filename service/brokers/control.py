@@ -3,12 +3,34 @@
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 
 class TenantSize(NamedTuple):
     """What a tenant has in Redis: occupied rooms, and bytes of all its rooms' histories."""
 
     rooms: int
     history_bytes: int
+
+
+class NodeFacts(msgspec.Struct, kw_only=True, frozen=True):
+    """What a node tells of itself: its name, its version, since when it runs (Unix time in ms), its open sockets."""
+
+    node: str
+    version: str
+    started_at_ms: int
+    connections: int
+    draining: bool
+
+
+class ControlListener(Protocol):
+    """What nodes are told by each other; never blocking."""
+
+    def receive_tenant_change(self, tenant_id: str) -> None:
+        """Some node changed a tenant's limits, keys or state: look again."""
+
+    def receive_drain(self) -> None:
+        """The operator wants this node to drain, and told another one."""
 
 
 class ClusterControl(Protocol):
@@ -46,6 +68,15 @@ class ClusterControl(Protocol):
         """Nodes whose lease is in force, this one included: at least 1. As of the last renewal of this node's own
         lease, every 2 s, so that it costs nothing to ask; while Redis is away the last count stays.
         """
+
+    def tell_node(self, facts: NodeFacts) -> Awaitable[None]:
+        """Tell the other nodes of this one, until its lease ends; to be told every second. Raises Unavailable."""
+
+    def list_nodes(self) -> Awaitable[list[NodeFacts]]:
+        """All nodes with a lease in force, as they told of themselves last, the oldest first. Raises Unavailable."""
+
+    def ask_to_drain(self, node: str) -> Awaitable[bool]:
+        """Ask a node to drain (`Listener.receive_drain`); False if it does not hear. Raises Unavailable."""
 
     def divide_rates(
         self, nodes: int, wanted: Mapping[str, Sequence[float]], greedy: Collection[str], least: Sequence[float]

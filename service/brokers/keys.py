@@ -83,6 +83,7 @@ class Keyspace:
     SYSTEM: Final = b"rc%d:{n}:system" % FORMAT  # database_id, format, run, boot, generation
     LEASES: Final = b"rc%d:{n}:leases" % FORMAT  # lease -> when it ends, by Redis' clock
     SWEEPS: Final = b"rc%d:{n}:sweeps" % FORMAT  # ended lease -> until when its sweeper has time
+    NODES: Final = b"rc%d:{n}:nodes" % FORMAT  # lease -> what its node tells of itself
     SOUGHT: Final = b"rc%d:{n}:sought" % FORMAT  # tenant whose rates are divided by demand -> until when
 
     def __init__(self, database: int) -> None:

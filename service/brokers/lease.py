@@ -82,6 +82,7 @@ class Lease:
             key_use = TenantKeys(tenant.decode()).key(b"y")
             await self._link.ask(scripts.SWEEP_KEY_USE.pack([key_use], lease), _as_it_is)
             await self._link.ask(pack("SREM", tenants, tenant), _as_it_is)
+        await self._link.ask(pack("HDEL", Keyspace.NODES, lease), _as_it_is)
         await self._link.ask(pack("ZREM", Keyspace.SWEEPS, lease), _as_it_is)
 
     async def _sweep_connections(self, tenant_id: str, lease: bytes) -> None:

@@ -231,6 +231,8 @@ class Channels:
             self.listener.receive_disconnect(tenant_id, user, connection, reconnect == "1")
         elif kind == b"1 t ":
             self.listener.receive_tenant_change(rest)
+        elif kind == b"1 n " and rest == "drain":
+            self.listener.receive_drain()
         else:
             raise Unknown(kind.decode(errors="replace"))
 

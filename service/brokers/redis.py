@@ -16,6 +16,7 @@ from service.brokers.link import Link, RedisRestart, Unsuitable, jittered
 from service.brokers.listener import Channels
 from service.brokers.membership import RoomMembership
 from service.brokers.messages import RoomMessages
+from service.brokers.nodes import Nodes
 from service.brokers.publishing import Publishing
 from service.brokers.registry import Registry
 from service.brokers.resp import Endpoint
@@ -34,7 +35,7 @@ STOP_SECONDS: Final = 5.0
 log = structlog.get_logger()
 
 
-class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Registry, Cluster, Shares):
+class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Registry, Cluster, Nodes, Shares):
     """One for each node. Set `listener`, `start`, then run `start_pubsub_listener` until the end, then `stop`.
 
     node must be unique, also over restarts of the process, without spaces. Ids of tenants have no `/` and no space.

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
@@ -49,6 +49,8 @@ class Node:
         self.fanout = Fanout()
         self.usage = UsageBook(name, int(time.time()))
         self.is_draining = False
+        #: How this process ends in good order: the server's own (service/server.py).
+        self.leave: Callable[[], None] = _stay
         self._managers: dict[str, ConnectionManager] = {}
         self.shares = RateShares(broker, self._managers)
         self._repairs = Repairs(broker)
@@ -203,6 +205,10 @@ class Node:
         reload = self._reloads[tenant_id] = asyncio.get_running_loop().create_task(self._reload(tenant_id))
         return reload
 
+    def receive_drain(self) -> None:
+        """Drain, as the operator asked another node."""
+        self.leave()
+
     def turn_ended(self) -> None:
         """Hand on what arrived, in slices."""
         arrivals, self._arrivals = self._arrivals, []
@@ -253,3 +259,7 @@ class Node:
             pass  # `keep_tenants` asks again
         finally:
             del self._reloading[tenant_id], self._reloads[tenant_id]
+
+
+def _stay() -> None:
+    """Nobody runs this node as a process of its own."""
