@@ -8,7 +8,7 @@ import pytest
 
 from service.protocol.events import Message
 from tests.support.canaries import keep_secret
-from tests.support.fixtures import Cluster, Connect, NewTenant
+from tests.support.fixtures import Connect, NewTenant
 from tests.support.live_server import LiveNode
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant
@@ -73,9 +73,3 @@ async def sides(new_tenant: NewTenant, connect: Connect, node: LiveNode, other_n
     for side in made:
         await side.rest.close()
         await side.user.close()
-
-
-@pytest.fixture
-def operator_token(cluster: Cluster) -> str:
-    """What opens the operator's paths of all nodes."""
-    return keep_secret((cluster.settings.data_dir / "operator-token").read_text().strip())

@@ -14,7 +14,7 @@ from service.brokers.keys import Keyspace
 from service.preparation import open_storage, prepare_database
 from service.settings import Settings
 from service.tenants.storage import Storage
-from tests.support.canaries import leaks
+from tests.support.canaries import keep_secret, leaks
 from tests.support.live_server import LiveNode
 from tests.support.postgres import PostgresServer, find_pg_ctl
 from tests.support.rest_client import Rest
@@ -143,6 +143,12 @@ async def storage(cluster: Cluster) -> AsyncIterator[Storage]:
     storage = await open_storage(cluster.settings)
     yield storage
     await storage.close()
+
+
+@pytest.fixture
+def operator_token(cluster: Cluster) -> str:
+    """What opens the operator's paths of both nodes."""
+    return keep_secret(cluster.settings.operator_token_file.read_text().strip())
 
 
 @pytest.fixture
