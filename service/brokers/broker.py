@@ -28,10 +28,14 @@ class RoomAddress:
 
 
 class Retention(NamedTuple):
-    """How much of a room's history is kept: at least `messages` (0: none), `seconds` from its last message."""
+    """How much of a room's history is kept: at least `messages` (0: none), `seconds` from its last message.
+
+    tenant_bytes: of Redis for all the tenant's histories (None: no limit); looked at within a second of a message.
+    """
 
     messages: int
     seconds: int
+    tenant_bytes: int | None = None
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -261,9 +265,6 @@ class Broker(ClusterControl, Protocol):
 
     def describe_room(self, address: RoomAddress) -> Awaitable[RoomHead | None]:
         """A room's head and occupancy; None if it was never seen."""
-
-    def note_published(self, tenant_id: str, room: str, max_history_bytes: int | None) -> None:
-        """The room got a kept message: its tenant's history budget is looked at within a second or so."""
 
     # Connections
 

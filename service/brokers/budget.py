@@ -28,7 +28,7 @@ class HistoryBudget:
         self._noted: dict[tuple[str, str], int] = {}
 
     def note_published(self, tenant_id: str, room: str, max_history_bytes: int | None) -> None:
-        """See `Broker.note_published`."""
+        """The room got a kept message."""
         self._noted[tenant_id, room] = NO_BUDGET if max_history_bytes is None else max_history_bytes
 
     async def measure(self, tenant_id: str) -> TenantSize:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from service import telemetry
 from service.brokers import envelope, scripts
 from service.brokers.broker import Origin, Publication, PublicationDone, Retention, RoomAddress
+from service.brokers.budget import HistoryBudget
 from service.brokers.keys import RoomKeys
 from service.brokers.link import Link
 from service.brokers.resp import behind, bulk, report_mistake
@@ -26,10 +27,10 @@ _LEADING_ARGUMENTS: Final = 3  # messages to keep, seconds to keep, generation
 class Batch:
     """Messages of one room and turn; `space_bytes` and the free places tell whether one more fits."""
 
-    __slots__ = ("dones", "keys", "messages", "retention", "space_bytes")
+    __slots__ = ("address", "dones", "messages", "retention", "space_bytes")
 
-    def __init__(self, keys: RoomKeys, retention: Retention) -> None:
-        self.keys = keys
+    def __init__(self, address: RoomAddress, retention: Retention) -> None:
+        self.address = address
         self.retention = retention
         self.messages: list[bytes] = []
         self.dones: list[PublicationDone] = []
@@ -51,6 +52,7 @@ class Publishing:
     """Its part of `Broker`: `broadcast_to_room`."""
 
     _link: Link
+    _budget: HistoryBudget
 
     def __init__(self) -> None:
         self._batches: list[Batch] = []
@@ -75,14 +77,14 @@ class Publishing:
         if idempotency_key is not None:
             if batch is not None:
                 self._send_batch(batch)
-            alone = Batch(keys, retention)
+            alone = Batch(address, retention)
             alone.add(body, origin, done)
             self._send(alone, scripts.PUBLISH.opening([*_keys_of(keys), keys.idempotency(*idempotency_key)]))
             return
         if batch is None or not batch.takes_more(retention):
             if batch is not None:
                 self._send_batch(batch)
-            batch = keys.batch = Batch(keys, retention)
+            batch = keys.batch = Batch(address, retention)
             if not self._batches:
                 self._link.plan_flush()
             self._batches.append(batch)
@@ -92,11 +94,11 @@ class Publishing:
         """The turn ends: what it gathered is sent."""
         batches, self._batches = self._batches, []
         for batch in batches:
-            if batch.keys.batch is batch:
+            if batch.address.keys.batch is batch:
                 self._send_batch(batch)
 
     def _send_batch(self, batch: Batch) -> None:
-        keys = batch.keys
+        keys = batch.address.keys
         keys.batch = None
         if keys.publish is None:
             keys.publish = scripts.PUBLISH.opening(_keys_of(keys))
@@ -108,7 +110,7 @@ class Publishing:
         packed = b"*%d\r\n%b%b%b%b" % (
             parts + _LEADING_ARGUMENTS + 2 * len(messages),
             packed,
-            _retention_bulks(*batch.retention),
+            _retention_bulks(batch.retention.messages, batch.retention.seconds),
             self._link.generation_bulk,
             messages[0] if len(messages) == 1 else b"".join(messages),
         )
@@ -119,7 +121,12 @@ class Publishing:
         if type(reply) is list:
             epoch, offset, stored, duplicate, members = reply
             epoch = epoch.decode()
-            telemetry.counters.messages_published += 0 if duplicate else len(batch.dones)
+            if not duplicate:
+                telemetry.counters.messages_published += len(batch.dones)
+                if stored:
+                    self._budget.note_published(
+                        batch.address.tenant_id, batch.address.room, batch.retention.tenant_bytes
+                    )
         for place, done in enumerate(batch.dones):
             result = reply
             if type(reply) is list:

@@ -102,10 +102,6 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Registry,
         """See `Broker.node_count`."""
         return self._lease.node_count
 
-    def note_published(self, tenant_id: str, room: str, max_history_bytes: int | None) -> None:
-        """See `Broker.note_published`."""
-        self._budget.note_published(tenant_id, room, max_history_bytes)
-
     def measure_tenant(self, tenant_id: str) -> Awaitable[TenantSize]:
         """See `Broker.measure_tenant`."""
         return self._budget.measure(tenant_id)

@@ -3,25 +3,23 @@
 import asyncio
 from collections.abc import Callable
 
-from service.brokers.broker import Broker, ConnectionEntry, Origin, Publication, PublicationDone, RoomHead
+from service.brokers.broker import Broker, ConnectionEntry, RoomHead
 from service.protocol.errors import Forbidden, RoomcastError, TooMany
-from service.protocol.events import Gap, HistoryEvent, Joined, Occupancy
+from service.protocol.events import Gap, Joined, Occupancy
 from service.protocol.identifiers import Position
 from service.rooms import recovery
-from service.rooms.admission import admit, check_size
 from service.rooms.budgets import Budgets
 from service.rooms.connection import Connection
-from service.rooms.fanout import OutgoingMessage
-from service.rooms.history import read_page
 from service.rooms.key_use import KeyUse
 from service.rooms.local_rooms import LocalRooms, NodeServices
 from service.rooms.membership import Membership
+from service.rooms.messages import TenantMessages
 from service.rooms.room import Room
 from service.rooms.rules import Rulebook
 from service.tenants.snapshot import TenantSnapshot
 
 
-class ConnectionManager:
+class ConnectionManager(TenantMessages):
     """One tenant on this node. Litestar injects it; all of a tenant hangs on it, and nothing of another's."""
 
     def __init__(self, tenant: TenantSnapshot, services: NodeServices, node: str) -> None:
@@ -189,93 +187,6 @@ class ConnectionManager:
 
     def _note_rooms(self, connection: Connection) -> None:
         self.broker.note_rooms(self.tenant.id, connection.id, tuple(connection.rooms))
-
-    # Messages
-
-    def publish(
-        self, room_id: str, message: OutgoingMessage, origin: Origin, done: PublicationDone, key: str | None = None
-    ) -> None:
-        """Store and announce a message; `done` is called once, later. Raises RateLimited, TooLarge at once."""
-        room = self.rooms.by_name.get(room_id)
-        rules, known_members = (
-            (self.rooms.rulebook.find(room_id), 0) if room is None else (room.rules, room.members_everywhere)
-        )
-        rate = admit(message, room_id, known_members, rules, self.rooms.rates, self.budgets)
-        address = self.broker.address(self.tenant.id, room_id) if room is None else room.address
-
-        def stored(result: Publication | RoomcastError) -> None:
-            if isinstance(result, Publication):
-                if room is not None:
-                    room.members_everywhere = result.members
-                self.budgets.charge_deliveries(result.members - known_members)
-                if not result.duplicate:
-                    if origin.connection:
-                        self.usage.messages_websocket += 1
-                    else:
-                        self.usage.messages_http += 1
-                    if result.stored:
-                        self.broker.note_published(self.tenant.id, room_id, self.tenant.limits.max_history_bytes)
-            if rate is not None and (room is None or isinstance(result, RoomcastError) or result.duplicate):
-                rate.ends()
-            done(result)
-
-        scope = message.sender.user if message.sender is not None else ""
-        idempotency_key = None if key is None else (scope, key)
-        self.broker.broadcast_to_room(address, message.body(), origin, rules.retention, stored, idempotency_key)
-
-    async def broadcast_to_room(
-        self, message: OutgoingMessage, room_id: str, exclude: tuple[str, ...] = (), *, key: str | None = None
-    ) -> Publication:
-        """Publish and wait for Redis. Raises RateLimited, TooLarge, Unavailable."""
-        answer: asyncio.Future[Publication] = asyncio.get_running_loop().create_future()
-
-        def done(result: Publication | RoomcastError) -> None:
-            if answer.done():
-                return
-            if isinstance(result, RoomcastError):
-                answer.set_exception(result)
-            else:
-                answer.set_result(result)
-
-        self.publish(room_id, message, Origin(exclude=exclude), done, key)
-        return await answer
-
-    async def signal(self, member: Membership, message: OutgoingMessage, origin: Origin) -> None:
-        """Send what is never kept through a member's room. Raises RateLimited, TooLarge, Unavailable."""
-        room = member.room
-        rate = admit(message, room.name, room.members_everywhere, room.rules, self.rooms.rates, self.budgets)
-        try:
-            await self.broker.signal_room(room.address, message.body(), origin)
-        except RoomcastError:
-            if rate is not None:
-                rate.ends()
-            raise
-        self.usage.messages_websocket += 1
-
-    async def broadcast_to_user(self, message: OutgoingMessage, user_id: str) -> None:
-        """Send to all connections of a user, on all nodes, at most once. Raises RateLimited, TooLarge, Unavailable."""
-        check_size(message.data, self.tenant.limits.max_message_bytes)
-        self.budgets.take_publish(1, None, message.user)
-        await self.broker.broadcast_to_user(self.tenant.id, user_id, message.body())
-        if message.sender is not None and message.sender.connection is not None:
-            self.usage.messages_websocket += 1
-        else:
-            self.usage.messages_http += 1
-
-    def send_personal_message(self, message: OutgoingMessage, connection_id: str) -> bool:
-        """Send to one connection of this node; False if it is not here."""
-        connection = self.connections.get(connection_id)
-        if connection is None:
-            return False
-        connection.send_direct(message.body())
-        return True
-
-    async def history(self, room: str, *, since: str | None, before: str | None, limit: int) -> HistoryEvent:
-        """One page of a room's kept messages. Raises Unavailable."""
-        local = self.rooms.by_name.get(room)
-        address = self.broker.address(self.tenant.id, room) if local is None else local.address
-        keeps_history = self.rooms.rules(room).keeps_history
-        return await read_page(self.broker, address, since, before, limit, keeps_history=keeps_history)
 
     # Counts of this node; the cluster's are the broker's
 

@@ -41,7 +41,11 @@ def make_rules(type_name: str, room_type: RoomType, limits: Limits) -> RoomRules
     messages = messages if seconds else 0
     return RoomRules(
         type_name=type_name,
-        retention=Retention(_lower(messages, limits.max_history_messages), _lower(seconds, limits.max_history_seconds)),
+        retention=Retention(
+            _lower(messages, limits.max_history_messages),
+            _lower(seconds, limits.max_history_seconds),
+            limits.max_history_bytes,
+        ),
         presence=room_type.presence,
         presence_grace_seconds=room_type.presence_grace_seconds,
         slow_consumer=room_type.slow_consumer,

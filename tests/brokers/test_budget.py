@@ -14,6 +14,7 @@ KEEP = Retention(10_000, 300)
 async def fill(node: Node, room: str, messages: int) -> None:
     address = node.address("T1", room)
     await asyncio.gather(*[node.publishing(address, b"x" * 1_000, keep=KEEP) for _ in range(messages)])
+    node._budget._noted.clear()  # each test notes by itself, in its order and with its budget
 
 
 async def cut_offset(node: Node, room: str) -> int:
@@ -26,7 +27,7 @@ async def has_run_out(node: Node, address: RoomAddress) -> bool:
 
 async def note_until_cut(node: Node, rooms: list[str], budget: int, cut: str) -> None:
     for room in rooms:
-        node.note_published("T1", room, budget)
+        node._budget.note_published("T1", room, budget)
         await asyncio.sleep(0)
         await node._budget.enforce()
     assert await cut_offset(node, cut)
@@ -59,11 +60,11 @@ async def test_one_room_alone_above_the_budget_keeps_its_newer_messages(a: Node)
 async def test_histories_that_ran_out_leave_the_account_and_nothing_is_cut(a: Node) -> None:
     address = a.address("T1", "gone")
     await asyncio.gather(*[a.publishing(address, b"x" * 1_000, keep=Retention(1_000, 1)) for _ in range(200)])
-    a.note_published("T1", "gone", 300_000)
+    a._budget.note_published("T1", "gone", 300_000)
     await a._budget.enforce()
     await eventually(lambda: has_run_out(a, address))
     await fill(a, "kept", 200)
-    a.note_published("T1", "kept", 300_000)
+    a._budget.note_published("T1", "kept", 300_000)
     await a._budget.enforce()
     assert await cut_offset(a, "kept") == 0
     assert await cut_offset(a, "gone") == 0
@@ -71,7 +72,7 @@ async def test_histories_that_ran_out_leave_the_account_and_nothing_is_cut(a: No
 
 async def test_without_a_budget_nothing_is_cut_and_the_account_is_kept(a: Node) -> None:
     await fill(a, "room", 100)
-    a.note_published("T1", "room", None)
+    a._budget.note_published("T1", "room", None)
     await a._budget.enforce()
     assert len((await a.history(a.address("T1", "room"), limit=1_000)).messages) == 100
     assert 100_000 < (await a.measure_tenant("T1")).history_bytes < 200_000
@@ -82,11 +83,11 @@ async def test_a_tenants_size_is_its_occupied_rooms_and_the_histories_that_have_
     brief = [a.address("T1", f"brief-{n}") for n in range(45)]  # more than are looked at in two rounds
     for address in brief:
         await a.publishing(address, b"x" * 1_000, keep=Retention(1_000, 1))
-        a.note_published("T1", address.room, None)
+        a._budget.note_published("T1", address.room, None)
     await a._budget.enforce()
     assert (await a.measure_tenant("T1")).history_bytes > 45_000
     await fill(a, "kept", 10)
-    a.note_published("T1", "kept", None)
+    a._budget.note_published("T1", "kept", None)
     await a._budget.enforce()
     assert await a.claim_room(brief[0], None) == 1
     assert await a.claim_room(brief[1], None) == 2
@@ -109,7 +110,7 @@ async def test_the_listener_enforces_budgets_by_itself_and_for_each_tenant_alone
     other = a.address("T2", "room")
     await a.publish(other, b"x" * 100_000)
     await fill(a, "room", 300)
-    a.note_published("T2", "room", 200_000)
-    a.note_published("T1", "room", 200_000)
+    a._budget.note_published("T2", "room", 200_000)
+    a._budget.note_published("T1", "room", 200_000)
     await eventually(lambda: cut_offset(a, "room"))
     assert len((await a.history(other)).messages) == 1

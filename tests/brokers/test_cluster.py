@@ -100,7 +100,7 @@ async def fill(node: Node, tenant_id: str) -> None:
     await node.enter(tenant_id, f"{tenant_id}-connection", "alice", "chat", "news")
     for room in ("chat", "quiet", *(f"room-{number}" for number in range(100))):
         await node.publish(node.address(tenant_id, room), key=("alice", f"x/{tenant_id}/../T1/y"))
-        node.note_published(tenant_id, room, 1_000_000)
+        node._budget.note_published(tenant_id, room, 1_000_000)
     node.note_key_use(tenant_id, {"first": 1})
     await becomes(node, tenant_id, {"first": 1})
 

@@ -16,17 +16,23 @@ def snapshot(limits: Limits | None = None, version: int = 1, **types: RoomType) 
 
 def test_the_rules_of_the_default_are_the_documented_ones() -> None:
     rules = make_rules("default", DEFAULT, Limits())
-    assert (rules.retention, rules.keeps_history) == (Retention(100, 300), True)
+    assert (rules.retention, rules.keeps_history) == (Retention(100, 300, 64 * 1024 * 1024), True)
     assert (rules.max_members, rules.messages_per_second, rules.max_message_bytes) == (10_000, None, 65_536)
     assert (rules.type_name, rules.slow_consumer, rules.presence) == ("default", "disconnect", True)
 
 
 def test_the_lower_of_a_types_and_the_tenants_limit_holds() -> None:
-    limits = Limits(max_members_per_room=5, max_message_bytes=None, max_history_messages=7, max_history_seconds=8)
+    limits = Limits(
+        max_members_per_room=5,
+        max_message_bytes=None,
+        max_history_messages=7,
+        max_history_seconds=8,
+        max_history_bytes=9,
+    )
     mine = RoomType(max_members=9, max_message_bytes=10, history_messages=20, history_seconds=20)
     rules = make_rules("chat", mine, limits)
     assert (rules.max_members, rules.max_message_bytes) == (5, 10)
-    assert rules.retention == Retention(7, 8)
+    assert rules.retention == Retention(7, 8, 9)
     assert make_rules("chat", RoomType(max_members=3), limits).max_members == 3
     assert make_rules("chat", DEFAULT, NO_LIMITS).retention == Retention(100, 300)
 
