@@ -9,6 +9,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -28,6 +29,7 @@ from service.preparation import load_operator_token, open_storage
 from service.rooms.bookkeeper import Bookkeeper
 from service.rooms.deletion import Deleter
 from service.rooms.node import Node
+from service.rooms.roll_call import RollCall
 from service.settings import Settings
 from service.tenants.cache import TenantCache
 from service.tenants.storage import Storage
@@ -51,6 +53,7 @@ class Parts:
     door: Door
     storage: Storage
     operators: OperatorAccess
+    roll_call: RollCall
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -71,7 +74,7 @@ def create_app(settings: Settings) -> Litestar:
     app = Litestar(
         [*ROUTE_HANDLERS, ConnectController],
         lifespan=[lifespan],
-        dependencies={name: provide(name) for name in ("node", "tenants", "storage", "operators")},
+        dependencies={name: provide(name) for name in ("node", "tenants", "storage", "operators", "roll_call")},
         exception_handlers=EXCEPTION_HANDLERS,
         after_exception=[note_socket_bug],
         openapi_config=OPENAPI_CONFIG,
@@ -112,10 +115,11 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
         minutes_days=settings.usage_minutes_retention_days,
         hours_days=settings.usage_hours_retention_days,
     )
-    tasks = start_clockwork(broker, node, storage, bookkeeper)
+    roll_call = RollCall(node, version("roomcast"))
+    tasks = start_clockwork(broker, node, storage, bookkeeper, roll_call)
     try:
         door = make_door(settings)
-        yield Parts(node, tenants, door, storage, OperatorAccess(operator_token, door.source_of))
+        yield Parts(node, tenants, door, storage, OperatorAccess(operator_token, door.source_of), roll_call)
     finally:
         node.is_draining = True
         for task in tasks:
@@ -131,7 +135,7 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
 
 
 def start_clockwork(
-    broker: RedisConnectionManager, node: Node, storage: Storage, bookkeeper: Bookkeeper
+    broker: RedisConnectionManager, node: Node, storage: Storage, bookkeeper: Bookkeeper, roll_call: RollCall
 ) -> list[asyncio.Task[None]]:
     """What runs beside requests and sockets, each until it is cancelled."""
     deleter = Deleter(node.name, broker, storage.deletions, storage.usage)
@@ -142,6 +146,7 @@ def start_clockwork(
             ("rooms", node.keep_rooms()),
             ("tenants", node.keep_tenants()),
             ("shares of rates", node.shares.keep()),
+            ("roll call", roll_call.keep_told()),
             ("key use", node.keep_key_use(storage.keys)),
             ("deletions", deleter.keep_deleting()),
             ("samples of usage", bookkeeper.keep_samples()),

@@ -39,6 +39,9 @@ Prefix = Annotated[
 ]
 TenantInPath = Annotated[str, PathParameter(pattern=TENANT_PATTERN, description="A tenant's name.")]
 KeyIdInPath = Annotated[str, PathParameter(pattern=KEY_ID_PATTERN, description="An API key's id, as it stands in it.")]
+NodeInPath = Annotated[
+    str, PathParameter(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", description="A node's name, as `GET /v1/nodes` has it.")
+]
 KidInPath = Annotated[str, PathParameter(pattern=KID_PATTERN, description="A signing key's `kid`.")]
 RoomTypeInPath = Annotated[str, PathParameter(pattern=ROOM_TYPE_NAME_PATTERN, description="A room type's name.")]
 NamePrefix = Annotated[

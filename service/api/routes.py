@@ -20,6 +20,7 @@ from service.api.health import HealthController
 from service.api.keys import KeysController
 from service.api.messages import BatchController, RoomMessagesController
 from service.api.metering import metered
+from service.api.nodes import NodesController
 from service.api.operations import TENANT_PATH
 from service.api.revocations import RevocationsController
 from service.api.room_types import RoomTypesController
@@ -72,6 +73,6 @@ def _router(
 ROUTE_HANDLERS: Final[list[ControllerRouterHandler]] = [
     _router("/v1", [*_OF_A_TENANT, CommandsController], provide_manager, [metered]),
     _router(TENANT_PATH, _OF_A_TENANT, provide_named_manager),
-    _router("/", [TenantsController], provide_manager),
+    _router("/", [TenantsController, NodesController], provide_manager),
     HealthController,
 ]

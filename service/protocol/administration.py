@@ -211,6 +211,26 @@ class RevocationBody(Body, kw_only=True):
     until_at_ms: Instant
 
 
+# Nodes.
+
+
+class NodeDetail(Answer, kw_only=True):
+    """A node: its version, since when it runs, its open sockets, and whether it drains."""
+
+    node: str
+    version: str
+    started_at_ms: int
+    connections: int
+    draining: bool
+
+
+class NodePage(Answer, kw_only=True):
+    """The nodes, the oldest first."""
+
+    items: list[NodeDetail]
+    next_cursor: str | None = None
+
+
 # The audit.
 
 

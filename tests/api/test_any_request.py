@@ -29,7 +29,7 @@ CHECKS = [
 ]
 
 
-OPERATORS = "/v1/tenants"
+OPERATORS = ("/v1/tenants", "/v1/nodes")
 FOR_A_TENANT = "ForTenant$"
 
 published = schemathesis.openapi.from_dict(document())

@@ -26,7 +26,8 @@ def published() -> tuple[str, Any]:
     app = Litestar(
         ROUTE_HANDLERS,
         dependencies={
-            name: Provide(lambda: None, sync_to_thread=False) for name in ("node", "tenants", "storage", "operators")
+            name: Provide(lambda: None, sync_to_thread=False)
+            for name in ("node", "tenants", "storage", "operators", "roll_call")
         },
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=OPENAPI_CONFIG,

@@ -18,7 +18,13 @@ ROWS = table("HTTP, for the tenant's servers")
 OPERATORS_ROWS = table("HTTP, for the operator")
 TENANTS = "/v1/tenants"
 # These stand in PROTOCOL.md's sentences below the table.
-BESIDE_THE_TABLE = {"POST /v1/commands", "GET /health/live", "GET /health/ready"}
+BESIDE_THE_TABLE = {
+    "POST /v1/commands",
+    "GET /v1/nodes",
+    "POST /v1/nodes/{node}/drain",
+    "GET /health/live",
+    "GET /health/ready",
+}
 
 BODIES: dict[str, type[msgspec.Struct]] = {
     "POST /v1/rooms/{room}/messages": resources.PublishBody,
@@ -78,7 +84,7 @@ def where_it_is_the_operators(operation: str) -> str:
 
 OPERATIONS: dict[str, Row] = {operation: row for row in [*ROWS, *OPERATORS_ROWS] for operation in operations(row)}
 HANDLERS: dict[str, HTTPRouteHandler] = {
-    f"{method} {route.path_format}": handler
+    f"{method} {route.path_format.replace('/{name}/drain', '/{node}/drain')}": handler
     for route in Router(path="/", route_handlers=ROUTE_HANDLERS).routes
     if isinstance(route, HTTPRoute)
     for handler in route.route_handlers
@@ -168,6 +174,6 @@ def test_an_operation_answers_with_the_fields_of_its_row(operation: str) -> None
 def test_lists_are_items_and_next_cursor() -> None:
     assert "{items, next_cursor}" in TEXT
     pages = [found for module in (resources, administration) for name, found in vars(module).items() if "Page" in name]
-    assert len(pages) == 8
+    assert len(pages) == 9
     for page in pages:
         assert page.__struct_fields__ == ("items", "next_cursor")
