@@ -26,13 +26,13 @@ for name in sys.argv[1:]:
     value = value[int(name) if isinstance(value, list) else name]
 print(value)' "$@"
 }
-until_is() { # until_is WANTED COMMAND …: a change is in force on every node within 2 s
+until_is() { # until_is WANTED COMMAND …: most changes are in force on every node within 2 s; a deletion takes its time
   wanted=$1; shift
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     [ "$("$@")" = "$wanted" ] && return
     sleep 0.1
   done
-  echo "still not $wanted: $*" >&2; exit 1
+  echo "still not $wanted: $1" >&2; exit 1
 }
 listen() { # listen TOKEN FILE: a live socket in the room chat:1, its events in the file
   roomcast listen chat:1 --url "ws${URL#http}/v1/connect" --token "$1" >"$2" 2>"$2.error" &
