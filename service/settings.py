@@ -105,9 +105,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     handshake_timeout_seconds: Annotated[
         float, Meta(gt=0, le=86_400, description="Time for a client to send its headers, and for the handshake.")
     ] = 5
+    drain_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3_600,
+            description="Over how long a node that ends spreads the closes of its sockets, where they are many.",
+        ),
+    ] = 20
     stop_timeout_seconds: Annotated[
         float,
-        Meta(gt=0, le=86_400, description="Time for a node to close its sockets when it stops; then it is ended."),
+        Meta(gt=0, le=86_400, description="Time for what is under way when a node has drained; then it is ended."),
     ] = 8
     redis_is_embedded: Annotated[bool, Meta(extra={"internal": True}, description="Set by the supervisor.")] = False
 

@@ -104,6 +104,7 @@ def test_every_operation_reads_as_a_method_and_says_what_it_does() -> None:
         *of_a_tenant, *(f"{name}ForTenant" for name in of_a_tenant),
         "runCommand", "isLive", "isReady",
         "changeTenant", "createTenant", "deleteTenant", "getTenant", "listTenants", "resumeTenant", "suspendTenant",
+        "drainNode", "listNodes",
     }  # fmt: skip
     for _, _, operation in operations():
         assert operation["summary"]
@@ -133,14 +134,15 @@ def test_operations_say_whose_bearer_they_want_and_which_scope() -> None:
 
 def test_what_is_there_for_a_tenant_is_there_for_the_operator_too() -> None:
     paths = document()["paths"]
-    own = {path for path in paths if path.startswith("/v1/") and not path.startswith("/v1/tenants")} - {"/v1/commands"}
+    operators = ("/v1/tenants", "/v1/nodes")
+    own = {path for path in paths if path.startswith("/v1/") and not path.startswith(operators)} - {"/v1/commands"}
     for path in own:
-        operators = paths[f"/v1/tenants/{{tenant}}{path.removeprefix('/v1')}"]
-        assert operators.keys() == paths[path].keys()
+        doubled = paths[f"/v1/tenants/{{tenant}}{path.removeprefix('/v1')}"]
+        assert doubled.keys() == paths[path].keys()
         for method, operation in paths[path].items():
-            assert operators[method]["summary"] == operation["summary"]
-            assert operators[method].get("requestBody") == operation.get("requestBody")
-            assert operators[method]["parameters"][0]["name"] == "tenant"
+            assert doubled[method]["summary"] == operation["summary"]
+            assert doubled[method].get("requestBody") == operation.get("requestBody")
+            assert doubled[method]["parameters"][0]["name"] == "tenant"
 
 
 def test_a_body_that_may_be_left_out_is_said_to_be_so() -> None:
