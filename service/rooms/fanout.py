@@ -22,6 +22,8 @@ from service.telemetry import counters
 BYTES_OF_A_SEND = 4096
 # A delivery takes no more items than this: then the tenant's other rooms have their turn.
 ITEMS_OF_A_DELIVERY = 64
+# The shape of a delivery to which nothing is added: a signal's.
+NO_SHAPE = -1
 
 _encode = msgspec.json.encode
 

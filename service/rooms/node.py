@@ -55,6 +55,8 @@ class Node:
         self.shares = RateShares(broker, self._managers)
         self._repairs = Repairs(broker)
         self._arrivals: list[Room] = []
+        self._held: list[Room] = []  # rooms with arrivals for which their tenant's deliveries have no room
+        self.fanout.when_freed = self._take_held
         # Changed tenants that are looked at now; False: told again meanwhile, so look once more.
         self._reloading: dict[str, bool] = {}
         # asyncio holds tasks weakly: a reload must not be collected half-way.
@@ -212,7 +214,18 @@ class Node:
     def turn_ended(self) -> None:
         """Hand on what arrived, in slices."""
         arrivals, self._arrivals = self._arrivals, []
+        self._settle(arrivals)
+        self.fanout.run()
+
+    def _take_held(self) -> None:
+        held, self._held = self._held, []
+        self._settle(held)
+
+    def _settle(self, arrivals: list[Room]) -> None:
         for room in arrivals:
+            if self.fanout.full and room.queue in self.fanout.full:
+                self._held.append(room)
+                continue
             try:
                 room.settle()
             except Exception:  # a mistake in one room must not stop the others; what it lost is not lost silently

@@ -13,16 +13,15 @@ from service.protocol.codec import encode_event
 from service.protocol.events import Gap, GapReason
 from service.protocol.identifiers import Position
 from service.rooms.attendant import Attendant
-from service.rooms.fanout import Delivery, Item, Ready, Subscriber, Taker, message_payload
+from service.rooms.fanout import NO_SHAPE, Delivery, Item, Ready, Subscriber, Taker, message_payload
 from service.rooms.membership import Membership
 from service.rooms.room_rates import RoomRate
 from service.rooms.rules import RoomRules
 from service.rooms.slow_consumers import signal_ready, spare_items
 from service.telemetry import counters
 
-NO_SHAPE = -1  # of a delivery to which nothing is added
 # More messages than this don't wait for a repair: it reads them. A Redis that only tells is no reason to pile them up.
-MAX_ARRIVED = 1_000
+MAX_ARRIVED, MAX_HELD = 1_000, 10_000  # the second: while its tenant's deliveries have no room
 
 
 class Room:
@@ -39,7 +38,7 @@ class Room:
     __slots__ = (
         "_attendant", "_has_missed", "_shape", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs",
         "epoch", "expected_epoch", "expected_offset", "is_claimed", "is_open", "is_repairing", "is_stored",
-        "is_subscribed", "live", "members_everywhere", "name", "offset", "opening", "prefix",
+        "is_subscribed", "live", "members_everywhere", "name", "offset", "opening", "prefix", "queue",
         "rate", "rules",
     )  # fmt: skip
 
@@ -47,7 +46,7 @@ class Room:
         self.name = name
         self.address = address
         self.prefix = b'{"type":"message","room":"%b",' % name.encode()
-        self._attendant = attendant
+        self._attendant, self.queue = attendant, attendant.deliveries
         self.rules = rules
         self.rate: RoomRate | None = None  # none: the rules set none
         # Who is here: `live` members simply get every delivery, those `aside` take what applies.
@@ -74,7 +73,7 @@ class Room:
             return
         if not self.arrived:
             self._attendant.has_arrivals(self)
-        elif self.is_repairing and len(self.arrived) >= MAX_ARRIVED:
+        elif len(self.arrived) >= (MAX_ARRIVED if self.is_repairing else MAX_HELD):
             self.arrived.clear()
             self._attendant.needs_repair(self)
         self.arrived.append(envelope)
@@ -292,7 +291,7 @@ class Room:
 
     def _queue(self, delivery: Delivery) -> None:
         self.deliveries.append(delivery)
-        self._attendant.fanout.add(self._attendant.deliveries, delivery, self.deliveries.remove)
+        self._attendant.fanout.add(self.queue, delivery, self.deliveries.remove)
 
     def _pass_answers(self, members: Iterable[Membership]) -> None:
         for member in members:

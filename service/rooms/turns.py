@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from service.rooms.fanout import Delivery
+from service.rooms.fanout import NO_SHAPE, Delivery
 from service.rooms.usage import Usage
 from service.telemetry import counters, new_incident
 
@@ -25,6 +25,9 @@ SHARED_SENDS_PER_TURN = 96
 SHARED_TURNS = 1_000
 # Sends of one tenant before the next one's turn, while others wait.
 SENDS_PER_TENANT = 64
+# Deliveries of one tenant that wait; with more, its rooms leave what arrives where it is until half of them have gone.
+# One of a room with 10,000 connections takes 80 KB.
+MAX_DELIVERIES = 500
 
 
 class DeliveryQueue:
@@ -39,9 +42,12 @@ class DeliveryQueue:
 
 
 class Fanout:
-    """The node's fan-out: takes slices from the tenants' queues in turn."""
+    """The node's fan-out: takes slices from the tenants' queues in turn.
 
-    __slots__ = ("_is_behind", "_is_scheduled", "_last", "_loop", "_shared_turns", "_turns")
+    full: queues to which nothing more is to be added. when_freed: called when there are less of them.
+    """
+
+    __slots__ = ("_is_behind", "_is_scheduled", "_last", "_loop", "_shared_turns", "_turns", "full", "when_freed")
 
     def __init__(self) -> None:
         self._turns: deque[DeliveryQueue] = deque()
@@ -49,10 +55,18 @@ class Fanout:
         self._is_behind = False  # the last turn left something for the next one
         self._last: DeliveryQueue | None = None
         self._shared_turns = 0
+        self.full: frozenset[DeliveryQueue] = frozenset()
+        self.when_freed: Callable[[], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def add(self, queue: DeliveryQueue, delivery: Delivery, sent: Callable[[Delivery], None]) -> None:
-        """Queue a delivery behind its tenant's others; `sent` is called when everybody has it."""
+        """Queue a delivery behind its tenant's others; `sent` is called when everybody has it.
+
+        A signal is dropped while the queue is full (PROTOCOL.md, "Words").
+        """
+        if self.full and delivery.shape == NO_SHAPE and queue in self.full:
+            sent(delivery)
+            return
         queue.deliveries.append((delivery, sent))
         if not queue.is_waiting:
             queue.is_waiting = True
@@ -85,6 +99,18 @@ class Fanout:
         self._is_behind = bool(self._turns)
         if self._is_behind:
             self._schedule()
+        if self._is_behind or self.full:
+            self._note_full()
+
+    def _note_full(self) -> None:
+        before = self.full
+        self.full = frozenset(
+            queue
+            for queue in self._turns
+            if len(queue.deliveries) > (MAX_DELIVERIES // 2 if queue in before else MAX_DELIVERIES)
+        )
+        if before - self.full and self.when_freed is not None:
+            self.when_freed()
 
     def _schedule(self) -> None:
         if not self._is_scheduled:

@@ -5,10 +5,12 @@ from typing import cast
 
 import pytest
 
+from service.brokers.broker import Origin
 from service.protocol.errors import CloseCode, Unavailable
 from service.rooms import local_rooms
 from service.rooms import node as node_module
 from service.rooms.node import Node
+from service.rooms.turns import MAX_DELIVERIES, SENDS_PER_TURN
 from service.tenants.snapshot import Change
 from tests.rooms.simulated_broker import SimulatedNode, ear, tenant, turns
 from tests.rooms.surroundings import message
@@ -185,3 +187,25 @@ async def test_a_new_lease_is_told_of_connections_as_they_are_at_their_turn(node
     told = iter(node.local_connections())
     node.tenant_manager.disconnect(bob)
     assert [entry.connection for _, entry in told] == ["alice", "carol"]
+
+
+async def test_arrivals_wait_while_their_tenants_deliveries_have_no_room_and_signals_are_dropped() -> None:
+    node = SimulatedNode()
+    alice = node.connect("alice")
+    await node.join(alice)
+    room = node.tenant_manager.rooms.by_name["chat"]
+    for _ in range(SENDS_PER_TURN + MAX_DELIVERIES + 100):
+        room.receive_signal(Origin("bob"), b'"data":1')
+    node.turn_ended()
+    assert node.fanout.full
+    waiting = len(room.deliveries)
+    room.receive_message(message(1))
+    room.receive_signal(Origin("bob"), b'"data":2')
+    node.turn_ended()
+    assert len(room.arrived) == 1
+    assert len(room.deliveries) <= waiting
+    room.receive_message(message(2))
+    await turns()
+    assert not node.fanout.full
+    assert ear(alice).offsets == [1, 2]
+    assert b'"data":2' not in b"".join(ear(alice).frames)
