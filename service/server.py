@@ -1,15 +1,19 @@
 """One node process: `python -m service.server WORKER CONTROL_FD LISTEN_FD [METRICS_FD]`, started by the supervisor.
 
 It loads the application and takes its orders from the control socket: to ready the database, if it is the first
-node, and to serve on the inherited listening socket. It ends in good order on SIGTERM and SIGINT.
+node, and to serve on the inherited listening socket. On SIGTERM and SIGINT it drains, refusing who comes, and ends
+with exit code 0; on SIGHUP too, but leaves who comes to another process on the same socket. A second SIGTERM cuts the
+drain short.
 """
 
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -25,22 +29,51 @@ from service.app import create_app
 from service.brokers.link import Unsuitable
 from service.orders import Answer, Order
 from service.preparation import DATABASE_ERRORS, prepare
+from service.protocol.errors import CloseCode
+from service.rooms.drain import Drain
+from service.rooms.node import Node
 from service.settings import Settings, read_settings
 from service.transports.http_guard import GuardedHttpProtocol
 
 log = structlog.get_logger()
 
+DRAIN_STEP_SECONDS = 0.02
+# For a node whose drain is cut short: so that what it wrote leaves, and what is answered in a moment is.
+HURRY_SECONDS = 0.3
+
 
 class NodeServer(uvicorn.Server):
-    """uvicorn's server, which says when it serves and ends with its signals handled, not raised again."""
+    """uvicorn's server, which says when it serves, and drains before it ends. shares_port: with other workers."""
 
-    def __init__(self, config: uvicorn.Config, control: socket.socket) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        control: socket.socket,
+        application: Litestar,
+        *,
+        drain_seconds: float,
+        shares_port: bool,
+    ) -> None:
         super().__init__(config)
         self._control = control
+        self._application = application
+        self._drain_seconds = drain_seconds
+        self._shares_port = shares_port
+        self._parent = os.getppid()
+        self._drain: Drain | None = None
+        self._draining: asyncio.Task[None] | None = None
+        self._is_terminated = False
+        self._hurried = asyncio.Event()
+
+    @property
+    def _node(self) -> Node:
+        node: Node = self._application.state.parts.node
+        return node
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then the listener; then say so."""
         await super().startup(sockets)
+        self._node.leave = self._leave_as_asked
         # what lives now lives on: never looked at again. 50,000 allocations between looks at the young, measured on the
         # fan-out to 1,000 sockets (bench/peers/prototype.py)
         gc.collect()
@@ -51,11 +84,71 @@ class NodeServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the server in good order, and the process with exit code 0."""
+        """Signals end the server in good order, and the process with exit code 0."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+            loop.add_signal_handler(number, self._receive_end)
+        loop.add_signal_handler(signal.SIGHUP, self._receive_restart)
         yield
+
+    # How it ends
+
+    def _receive_end(self) -> None:
+        if self.should_exit or not self.started:
+            self._hurried.set()
+        if not self.started:
+            self.should_exit = True
+        elif self._terminated:
+            self._hurry()
+        else:
+            self._terminated = True
+            # whose supervisor has died leaves the port to the next one
+            self._leave(CloseCode.GOING_AWAY, accepts=os.getppid() == self._parent)
+
+    def _receive_restart(self) -> None:
+        if self.started:
+            self._leave(CloseCode.RESTART, accepts=False)
+        else:
+            self.should_exit = True
+
+    def _leave_as_asked(self) -> None:
+        self._leave(CloseCode.GOING_AWAY, accepts=not self._shares_port)
+
+    def _leave(self, code: CloseCode, *, accepts: bool) -> None:
+        """Drain, then end. accepts: those who come are refused; else another process has the port."""
+        if not accepts:
+            for server in self.servers:
+                server.close()
+        if self._draining is None:
+            node = self._node
+            node.is_draining = True
+            log.info("draining", node=node.name, connections=node.connection_count)
+            self._drain = Drain(node.connections, self._drain_seconds, code, time.monotonic())
+            self._draining = asyncio.create_task(self._run_drain(self._drain))
+
+    async def _run_drain(self, drain: Drain) -> None:
+        try:
+            while not (drain.step(time.monotonic()) or self._hurried.is_set()):
+                await asyncio.sleep(DRAIN_STEP_SECONDS)
+        finally:
+            self.should_exit = True
+
+    def _hurry(self) -> None:
+        self._hurried.set()
+        if self._drain is not None:
+            self._drain.hurry()
+
+    async def _wait_tasks_to_complete(self) -> None:
+        """As uvicorn's, cut short by a second SIGTERM; what the node has in Redis is handed back all the same."""
+        waiting = asyncio.create_task(super()._wait_tasks_to_complete())
+        hurried = asyncio.create_task(self._hurried.wait())
+        try:
+            await asyncio.wait((waiting, hurried), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting,), timeout=HURRY_SECONDS)
+        finally:
+            waiting.cancel()
+            hurried.cancel()
+            await asyncio.gather(waiting, hurried, return_exceptions=True)
 
 
 def answer(control: socket.socket, answer: Answer) -> None:
@@ -98,14 +191,14 @@ def why_not_started(error: BaseException) -> str:
     return "A node did not start: the log above says why"
 
 
-def node_config(settings: Settings, control: socket.socket) -> uvicorn.Config:
+def node_config(settings: Settings, control: socket.socket, application: Litestar) -> uvicorn.Config:
     """uvicorn's configuration of a node: our protocol classes, and nothing of its own logs and proxies."""
 
     class HttpProtocol(GuardedHttpProtocol):
         head_timeout_seconds = settings.handshake_timeout_seconds
 
     return uvicorn.Config(
-        told_failures(create_app(settings), control),
+        told_failures(application, control),
         interface="asgi3",  # uvicorn guesses by whether it is a coroutine function
         http=HttpProtocol,
         ws="websockets-sansio",  # only so that uvicorn lets upgrades pass; GuardedHttpProtocol takes them
@@ -132,7 +225,14 @@ async def serve(
     lag = asyncio.create_task(telemetry.watch_loop_lag())
     aside = metrics_server()
     scrapes = asyncio.create_task(aside._serve([metrics])) if metrics else None  # serve() would take the signals
-    await NodeServer(node_config(settings, control), control).serve([listener])
+    application = create_app(settings)
+    await NodeServer(
+        node_config(settings, control, application),
+        control,
+        application,
+        drain_seconds=settings.drain_seconds,
+        shares_port=settings.workers > 1,
+    ).serve([listener])
     lag.cancel()
     if scrapes:
         aside.should_exit = True

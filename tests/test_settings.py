@@ -43,6 +43,7 @@ OTHER_VALUES: dict[str, Any] = {
     "ping_interval_seconds": 0.5,
     "pong_timeout_seconds": 0.25,
     "handshake_timeout_seconds": 1.5,
+    "drain_seconds": 1.0,
     "stop_timeout_seconds": 2.0,
     "redis_is_embedded": True,
 }

@@ -9,6 +9,7 @@ import structlog
 
 from service.brokers.broker import Broker, ConnectionEntry
 from service.protocol.errors import CloseCode, Unavailable
+from service.rooms.connection import Connection
 from service.rooms.connection_manager import ConnectionManager
 from service.rooms.key_use import SAVE_SECONDS, UsedKeys
 from service.rooms.repair import Repairs
@@ -82,6 +83,10 @@ class Node:
     def connection_count(self) -> int:
         """Open connections of all tenants."""
         return sum(len(manager.connections) for manager in self._managers.values())
+
+    def connections(self) -> list[Connection]:
+        """Open connections of all tenants."""
+        return [connection for manager in self._managers.values() for connection in manager.connections.values()]
 
     @property
     def room_count(self) -> int:
