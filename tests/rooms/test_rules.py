@@ -34,7 +34,7 @@ def test_the_lower_of_a_types_and_the_tenants_limit_holds() -> None:
     assert (rules.max_members, rules.max_message_bytes) == (5, 10)
     assert rules.retention == Retention(7, 8, 9)
     assert make_rules("chat", RoomType(max_members=3), limits).max_members == 3
-    assert make_rules("chat", DEFAULT, NO_LIMITS).retention == Retention(100, 300, None)
+    assert make_rules("chat", DEFAULT, NO_LIMITS).retention == Retention(100, 300, NO_LIMITS.max_history_bytes)
 
 
 @pytest.mark.parametrize("mine", [RoomType(history_messages=0), RoomType(history_seconds=0)])
