@@ -98,10 +98,10 @@ class NodeServer(uvicorn.Server):
             self._hurried.set()
         if not self.started:
             self.should_exit = True
-        elif self._terminated:
+        elif self._is_terminated:
             self._hurry()
         else:
-            self._terminated = True
+            self._is_terminated = True
             # whose supervisor has died leaves the port to the next one
             self._leave(CloseCode.GOING_AWAY, accepts=os.getppid() == self._parent)
 
@@ -128,7 +128,9 @@ class NodeServer(uvicorn.Server):
 
     async def _run_drain(self, drain: Drain) -> None:
         try:
-            while not (drain.step(time.monotonic()) or self._hurried.is_set()):
+            while True:
+                if drain.step(time.monotonic()) or self._hurried.is_set():
+                    return
                 await asyncio.sleep(DRAIN_STEP_SECONDS)
         finally:
             self.should_exit = True
