@@ -20,7 +20,7 @@ from service.protocol.events import HistoryEvent
 from service.protocol.json_values import check_json
 from service.protocol.resources import BatchAnswer, BatchBody, BatchMessage, BatchResult, PublishAnswer, PublishBody
 from service.rooms.connection_manager import ConnectionManager
-from service.rooms.fanout import OutgoingMessage
+from service.rooms.outgoing import OutgoingMessage
 from service.telemetry import count_refusal
 
 _BATCH_PATH = "/v1/messages"

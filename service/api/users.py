@@ -12,7 +12,7 @@ from service.api.parameters import Reconnect, UserInPath
 from service.api.strict import StrictBody
 from service.protocol.resources import DirectBody, UserDetail
 from service.rooms.connection_manager import ConnectionManager
-from service.rooms.fanout import OutgoingMessage
+from service.rooms.outgoing import OutgoingMessage
 
 
 class UsersController(Controller):

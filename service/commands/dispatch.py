@@ -28,11 +28,11 @@ from service.protocol.commands import (
     WebSocketCommand,
 )
 from service.protocol.errors import CloseCode, Forbidden, Invalid, RateLimited, RoomcastError, Unavailable
-from service.protocol.events import Pong, Published, Reply, Sender, Sent
+from service.protocol.events import Pong, Published, Reply, Sent
 from service.protocol.identifiers import CommandId
 from service.rooms.answers import Answer
 from service.rooms.connection_manager import ConnectionManager
-from service.rooms.fanout import OutgoingMessage
+from service.rooms.outgoing import OutgoingMessage, author
 from service.telemetry import counters
 from service.tenants.claims import Grant
 
@@ -198,4 +198,4 @@ async def run_over_http(manager: ConnectionManager, grant: Grant, command: WebSo
 
 def _message(grant: Grant, command: Publish | Send) -> OutgoingMessage:
     name = None if command.name is UNSET else command.name
-    return OutgoingMessage(bytes(command.data), name, Sender(user=grant.user))
+    return OutgoingMessage(bytes(command.data), name, author(grant.user))

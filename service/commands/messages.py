@@ -10,7 +10,7 @@ from service.protocol.commands import History, Publish, Send, Signal
 from service.protocol.errors import Forbidden, NotJoined, RoomcastError
 from service.protocol.events import HistoryEvent, Published, Sent, Signalled
 from service.rooms.answers import Answer, Place
-from service.rooms.fanout import OutgoingMessage
+from service.rooms.outgoing import OutgoingMessage
 
 
 def publish(session: Session, command: Publish, answer: Answer) -> None:
@@ -50,7 +50,7 @@ def publish_unanswered(session: Session, command: Publish) -> None:
 
 
 def _send_to_room(session: Session, command: Publish, reference: int, done: PublicationDone) -> None:
-    message = OutgoingMessage(bytes(command.data), _name(command.name), session.sender)
+    message = OutgoingMessage(bytes(command.data), _name(command.name), session.author)
     key = None if command.key is UNSET else command.key
     session.manager.publish(command.room, message, Origin(session.id, reference, command.echo), done, key)
 
@@ -83,7 +83,7 @@ async def signal(session: Session, command: Signal, _answer: Answer) -> Signalle
     member = session.rooms.get(command.room)
     if member is None:
         raise NotJoined(command.room)
-    message = OutgoingMessage(bytes(command.data), _name(command.name), session.sender)
+    message = OutgoingMessage(bytes(command.data), _name(command.name), session.author)
     await session.manager.signal(member, message, Origin(session.id, 0, command.echo))
     return Signalled(room=command.room)
 
@@ -92,7 +92,7 @@ async def send(session: Session, command: Send, _answer: Answer) -> Sent:
     """Send to all connections of one user, at most once."""
     if not session.grant.send:
         raise Forbidden("the token does not have the claim send")
-    message = OutgoingMessage(bytes(command.data), _name(command.name), session.sender)
+    message = OutgoingMessage(bytes(command.data), _name(command.name), session.author)
     await session.manager.broadcast_to_user(message, command.user)
     return Sent(user=command.user)
 

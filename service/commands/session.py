@@ -10,12 +10,13 @@ from msgspec import UNSET, UnsetType
 from service.brokers.broker import ConnectionEntry
 from service.protocol.codec import error_event, event_frame
 from service.protocol.errors import BAD_COMMAND_CODES, CloseCode, Internal, RoomcastError
-from service.protocol.events import Expiring, Left, Reply, Sender
+from service.protocol.events import Expiring, Left, Reply
 from service.protocol.identifiers import CommandId
 from service.rooms.answers import Answer
 from service.rooms.connection import Connection
 from service.rooms.connection_manager import ConnectionManager
 from service.rooms.fanout import Subscriber
+from service.rooms.outgoing import Author, author
 from service.telemetry import count_refusal, counters, new_incident
 from service.tenants.claims import Grant
 from service.tenants.limits import Limits, TokenBucket
@@ -51,10 +52,10 @@ class Session(Connection):
 
     __slots__ = (
         "_alarm",
+        "_author",
         "_bad_commands",
         "_bad_since",
         "_clockwork",
-        "_sender",
         "bucket",
         "grant",
         "manager",
@@ -77,7 +78,7 @@ class Session(Connection):
         self.bucket = command_bucket(manager.tenant.limits)
         # Publishes with an id are told apart by this when their messages come around.
         self.reference = 0
-        self._sender: Sender | None = None
+        self._author: Author | None = None
         self._bad_commands = 0
         self._bad_since = 0.0
         self._clockwork = clockwork
@@ -89,11 +90,11 @@ class Session(Connection):
         return self.grant.kid
 
     @property
-    def sender(self) -> Sender:
+    def author(self) -> Author:
         """How others see it; made when it first speaks."""
-        if self._sender is None:
-            self._sender = Sender(user=self.user, connection=self.id)
-        return self._sender
+        if self._author is None:
+            self._author = author(self.user, self.id)
+        return self._author
 
     # Answers
 

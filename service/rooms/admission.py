@@ -2,7 +2,7 @@
 
 from service.protocol.errors import RateLimited, TooLarge
 from service.rooms.budgets import Budgets
-from service.rooms.fanout import OutgoingMessage
+from service.rooms.outgoing import OutgoingMessage
 from service.rooms.room_rates import RoomRate, RoomRates
 from service.rooms.rules import RoomRules
 
@@ -19,11 +19,11 @@ def admit(
         check_size(message.data, most, room)
     per_second = rules.messages_per_second
     if per_second is None:
-        budgets.take_publish(members, room, message.user)
+        budgets.take_publish(members, room, message.author.user)
         return None
     rate = rates.take(room, per_second)
     try:
-        budgets.take_publish(members, room, message.user)
+        budgets.take_publish(members, room, message.author.user)
     except RateLimited:
         rate.take_back()
         raise

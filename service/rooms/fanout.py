@@ -13,7 +13,7 @@ import msgspec
 from service.brokers.broker import Envelope
 from service.protocol.codec import event_frame, frame, transcode
 from service.protocol.errors import CloseCode
-from service.protocol.events import Closing, Sender
+from service.protocol.events import Closing
 from service.rooms.spare_frames import join_frames
 from service.rooms.usage import Usage
 from service.telemetry import counters
@@ -49,26 +49,6 @@ class Subscriber(Protocol):
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         """Call once when little waits any more, at the earliest in the next loop turn."""
-
-
-class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
-    """What a client or a tenant's server sends: `data` is checked JSON; `sender` None is the tenant's server."""
-
-    data: bytes
-    name: str | None = None
-    sender: Sender | None = None
-
-    @property
-    def user(self) -> str | None:
-        """Who is held to a user's part of the tenant's rates; None: the tenant's server, which is not."""
-        return None if self.sender is None else self.sender.user
-
-    def body(self) -> bytes:
-        """The inside of a JSON object, as it travels between the nodes and is kept."""
-        sender = b'"from":' + _encode(self.sender)
-        if self.name is None:
-            return b'"data":%b,%b' % (self.data, sender)
-        return b'"name":%b,"data":%b,%b' % (_encode(self.name), self.data, sender)
 
 
 def message_payload(prefix: bytes, envelope: Envelope) -> bytes:

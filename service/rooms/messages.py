@@ -9,10 +9,10 @@ from service.protocol.events import HistoryEvent
 from service.rooms.admission import admit, check_size
 from service.rooms.budgets import Budgets
 from service.rooms.connection import Connection
-from service.rooms.fanout import OutgoingMessage
 from service.rooms.history import read_page
 from service.rooms.local_rooms import LocalRooms
 from service.rooms.membership import Membership
+from service.rooms.outgoing import OutgoingMessage
 from service.rooms.room import Room
 from service.rooms.room_rates import RoomRate
 from service.rooms.usage import Usage
@@ -40,7 +40,7 @@ class TenantMessages:
         rate = admit(message, room_id, known_members, rules, self.rooms.rates, self.budgets)
         address = self.broker.address(self.tenant.id, room_id) if room is None else room.address
         stored = partial(self._stored, room, known_members, bool(origin.connection), rate, done)
-        scope = message.sender.user if message.sender is not None else ""
+        scope = message.author.user or ""
         idempotency_key = None if key is None else (scope, key)
         self.broker.broadcast_to_room(address, message.body(), origin, rules.retention, stored, idempotency_key)
 
@@ -100,9 +100,9 @@ class TenantMessages:
     async def broadcast_to_user(self, message: OutgoingMessage, user_id: str) -> None:
         """Send to all connections of a user, on all nodes, at most once. Raises RateLimited, TooLarge, Unavailable."""
         check_size(message.data, self.tenant.limits.max_message_bytes)
-        self.budgets.take_publish(1, None, message.user)
+        self.budgets.take_publish(1, None, message.author.user)
         await self.broker.broadcast_to_user(self.tenant.id, user_id, message.body())
-        if message.sender is not None and message.sender.connection is not None:
+        if message.author.connection is not None:
             self.usage.messages_websocket += 1
         else:
             self.usage.messages_http += 1

@@ -1,15 +1,14 @@
 import pytest
 
 from service.protocol.errors import RateLimited, TooLarge
-from service.protocol.events import Sender
 from service.rooms.admission import admit, check_size
 from service.rooms.budgets import Budgets
-from service.rooms.fanout import OutgoingMessage
+from service.rooms.outgoing import OutgoingMessage, author
 from service.rooms.room_rates import RoomRates
 from service.tenants.limits import Limits
 from tests.rooms.surroundings import rules
 
-MESSAGE = OutgoingMessage(b'"12345678"', sender=Sender(user="alice", connection="c"))
+MESSAGE = OutgoingMessage(b'"12345678"', author=author("alice", "c"))
 
 
 def test_a_message_may_be_as_large_as_its_room_allows() -> None:
