@@ -25,8 +25,8 @@ REASONS: Final = {
 class Drain:
     """Closes all of `connections()`, those that still come too. Pure: `step` it every 20 ms or so, until it is done.
 
-    seconds: how long the closes take, if there are many. A share of them above 2 % comes within 100 ms only where the
-    time is too short for less; few sockets take 100 ms each, none take no time.
+    seconds: how long the closes take, if there are many. More than 2 % of them come within 100 ms only where this is
+    less than 5 s. Few sockets take 100 ms each, none take no time.
     """
 
     def __init__(
@@ -38,7 +38,9 @@ class Drain:
         self._coming = list(connections())
         random.shuffle(self._coming)  # all tenants alike
         count = len(self._coming)
-        self._window = max(1, int(SHARE_OF_A_WINDOW * count), math.ceil(WINDOW_SECONDS * count / seconds))
+        self._window = max(1, int(SHARE_OF_A_WINDOW * count))
+        if WINDOW_SECONDS / seconds > SHARE_OF_A_WINDOW:
+            self._window = max(1, math.ceil(WINDOW_SECONDS * count / seconds))
         self._pause_seconds = min(WINDOW_SECONDS, seconds / max(1, count))
         self._ending: deque[tuple[Connection, float]] = deque()
         self._closed_at: deque[float] = deque(maxlen=self._window)
@@ -46,8 +48,6 @@ class Drain:
 
     def step(self, now: float) -> bool:
         """Close what is due; whether all are closed. `now`: monotonic, in seconds."""
-        if not self._coming:
-            self._coming += [one for one in self._connections() if not one.is_leaving]
         while self._coming and self._taken * self._pause_seconds <= now - self._started_at:
             self._taken += 1
             connection = self._coming.pop()
@@ -60,6 +60,8 @@ class Drain:
                 self._close(connection, PACED_SPREAD_MS)
             else:
                 self._ending.append((connection, latest))
+        if not self._coming:
+            self._coming += [one for one in self._connections() if not one.is_leaving]
         return not self._coming and not self._ending
 
     def hurry(self) -> None:
