@@ -21,7 +21,6 @@ from service.protocol.errors import (
     CloseCode,
     Forbidden,
     Invalid,
-    RateLimited,
     RoomcastError,
     Unauthenticated,
     Unavailable,
@@ -258,7 +257,7 @@ async def answer_over_http(socket: Socket, error: RoomcastError, status: int) ->
     headers = [(b"content-type", b"application/problem+json")]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, RateLimited) and error.retry_after_ms is not None:
+    if error.retry_after_ms is not None:
         headers.append((b"retry-after", str(-(-error.retry_after_ms // 1000)).encode()))
     body = problem_body(error)
     headers.append((b"content-length", str(len(body)).encode()))
