@@ -1,5 +1,6 @@
 """The pace of a drain, in virtual time: no loop, no socket."""
 
+import math
 from collections.abc import Iterable
 from itertools import takewhile
 
@@ -11,7 +12,7 @@ from service.rooms.connection import Connection, new_entry
 from service.rooms.drain import ANSWER_SECONDS, WINDOW_SECONDS, Drain
 from tests.rooms.surroundings import Ear
 
-STEP_SECONDS = 0.02
+STEP_SECONDS = 0.01
 
 
 class Crowd:
@@ -34,7 +35,7 @@ class Crowd:
         return Drain(self.here, seconds, CloseCode.GOING_AWAY, self.now)
 
     def step(self, drain: Drain) -> bool:
-        """A step, and 20 ms go by."""
+        """A step, and 10 ms go by."""
         before = len(list(self.here()))
         done = drain.step(self.now)
         self.closed_at += [self.now] * (before - len(list(self.here())))
@@ -56,14 +57,14 @@ class Crowd:
         )
 
 
-@pytest.mark.parametrize("count", [60, 500, 3_000])
+@pytest.mark.parametrize("count", [20, 60, 99, 500, 3_000])
 @pytest.mark.parametrize("seconds", [5, 20])
 def test_at_most_two_percent_of_the_closes_or_one_come_within_100_ms(count: int, seconds: float) -> None:
     crowd = Crowd(count)
     took = crowd.runs(crowd.drain(seconds))
     assert len(crowd.closed_at) == count
-    assert crowd.most_within(WINDOW_SECONDS) <= max(1, count // 50)
-    assert took <= seconds * 1.25
+    assert crowd.most_within(WINDOW_SECONDS) <= math.ceil(count / 50)
+    assert took <= seconds * 1.35
 
 
 def test_many_sockets_take_the_whole_time() -> None:

@@ -74,6 +74,10 @@ class LiveNode:
         """SIGTERM; `ended` waits for the end."""
         self._signal(signal.SIGTERM)
 
+    def hang_up(self) -> None:
+        """SIGHUP: it ends as for a restart."""
+        self._signal(signal.SIGHUP)
+
     def ended(self) -> int:
         """The exit code, once it has ended."""
         assert self._process is not None
