@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from service.protocol.events import ErrorEvent, Gap, Joined, Message, Published, WebSocketEvent
+from service.protocol.events import Closing, ErrorEvent, Gap, Joined, Message, Published, WebSocketEvent
 from tests.support.canaries import PAYLOAD
 from tests.support.checker import Acknowledged, Delivered, Entered, Kept, Place, Record, Refused, Started, Told
 from tests.support.live_server import LiveNode
@@ -39,6 +39,7 @@ class Participant:
         self._log = log
         self._binary = name.endswith(("1", "3"))  # both subprotocols, side by side
         self.client: Client | None = None
+        self._away_seconds = RETRY_SECONDS
         self.at: dict[str, Place] = {}
         # Publishes that wait for their answer, by key: their room.
         self.waiting: dict[str, tuple[str, asyncio.Future[None]]] = {}
@@ -58,7 +59,8 @@ class Participant:
                 self.is_in.clear()
                 self._fail_waiting()
                 self._nodes.append(self._nodes.pop(0))
-                await asyncio.sleep(RETRY_SECONDS)
+                away_seconds, self._away_seconds = self._away_seconds, RETRY_SECONDS
+                await asyncio.sleep(away_seconds)
 
     async def _join(self) -> None:
         assert self.client is not None
@@ -92,6 +94,9 @@ class Participant:
                     self._move(Delivered(self.name, event.room, str(event.id), place))
                 self._log.append(Acknowledged(self.name, event.room, str(event.id), place))
                 self._answer(str(event.id), stored=True)
+            case Closing():
+                assert event.reconnect
+                self._away_seconds = event.after_ms / 1000
             case ErrorEvent():
                 assert isinstance(event.room, str)
                 self._log.append(Refused(self.name, event.room, str(event.id), event.code))
