@@ -94,6 +94,7 @@ async def provide_admission(socket: Socket) -> Admission:
     admission = Admission(door, read_offer(headers), address)
     try:
         door.take_connect(admission.address)
+        await door.gate.enter()
         if admission.offer.refusal is not None:
             raise admission.offer.refusal
         if not admission.offer.token:

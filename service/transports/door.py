@@ -9,6 +9,7 @@ from typing import Final
 from service.protocol.errors import RateLimited
 from service.tenants.limits import TokenBucket
 from service.tenants.snapshot import TenantSnapshot
+from service.transports.gate import Gate
 from service.transports.intake import Intake, Turns
 from service.transports.outbox import Turn
 from service.transports.socket_rules import SocketRules
@@ -47,6 +48,7 @@ class Door:
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
         self._rules: dict[str, SocketRules] = {}
         self._intakes = Turns()
+        self.gate = Gate()
         self.refusal_rules = self._new_rules()
 
     def _new_rules(self) -> SocketRules:
