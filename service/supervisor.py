@@ -1,17 +1,22 @@
 """What `roomcast serve` runs: the embedded Valkey if no Redis is configured, and the node processes on one socket.
 
 All are children that end with this process, however it ends. It imports no framework: it is up in a moment and small.
+
+On SIGHUP it replaces the nodes, one after the other: another process serves on the same socket before the old one
+drains, so that a new version is rolled out without a moment in which nobody serves.
 """
 
 import asyncio
 import errno
+import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 
 from service.brokers.embedded import EmbeddedValkey, EmbeddedValkeyError
 from service.orders import Demo
@@ -20,7 +25,11 @@ from service.settings import Settings, write_settings
 from service.worker import Worker
 
 _BACKLOG: Final = 2048
-_GRACE_SECONDS: Final = 2.0  # for a worker's own end after its sockets had stop_timeout_seconds
+_DRAIN_ALLOWANCE: Final = 1.5  # of drain_seconds: a loop under load, and the last answers
+_GRACE_SECONDS: Final = 2.0  # for a worker's own end after what was under way had stop_timeout_seconds
+_HURRY_SECONDS: Final = 3.0  # for a worker to hand its lease back when the operator does not wait
+
+log = structlog.get_logger()
 
 
 class StartError(Exception):
@@ -39,14 +48,20 @@ class Supervisor:
         self._listeners: list[socket.socket] = []
         self._watching: list[asyncio.Task[None]] = []
         self._asked_to_stop = asyncio.Event()
+        self._asked_to_replace = asyncio.Event()
+        self._ends = 0  # signals that asked to stop
+        self._has_terminal = has_terminal()
 
     async def run(self, announce: Callable[[str, Demo | None], None]) -> None:
         """Start everything, call `announce(address, demo tenant)`, and serve until SIGTERM or SIGINT.
 
-        The signal ends all in good order; a second one ends the workers at once. Raises StartError.
+        The signal ends all in good order, after the nodes have drained; a second one cuts the drain short, a third one
+        kills the nodes. SIGHUP replaces them. Raises StartError.
         """
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._receive_signal)
+            loop.add_signal_handler(number, self._receive_end)
+        loop.add_signal_handler(signal.SIGHUP, self._receive_hang_up)
         starting = asyncio.create_task(self._start())
         asked_to_stop = asyncio.create_task(self._asked_to_stop.wait())
         try:
@@ -95,8 +110,29 @@ class Supervisor:
         for answer in answers:
             if answer.error is not None:
                 raise StartError(answer.error)
-        self._watching += [asyncio.create_task(worker.keep_running(variables)) for worker in self._workers]
+        self._watching += [
+            asyncio.create_task(worker.keep_running(variables, self._worker_left)) for worker in self._workers
+        ]
+        self._watching.append(asyncio.create_task(self._keep_replacing(variables)))
         return prepared.demo
+
+    async def _keep_replacing(self, variables: Mapping[str, str]) -> None:
+        """Replace all workers, one after the other, whenever it is asked for."""
+        while True:
+            await self._asked_to_replace.wait()
+            self._asked_to_replace.clear()
+            for worker in self._workers:
+                # The first one of a new version changes the database; the old version goes on with it.
+                if not await worker.replace(variables, self._end_seconds, prepare=worker is self._workers[0]):
+                    break
+            else:
+                log.info("all workers were replaced", count=len(self._workers))
+
+    @property
+    def _end_seconds(self) -> float:
+        """How long a worker may take to drain and end."""
+        settings = self._settings
+        return _DRAIN_ALLOWANCE * settings.drain_seconds + settings.stop_timeout_seconds + _GRACE_SECONDS
 
     async def _stop(self) -> None:
         for task in self._watching:
@@ -104,16 +140,43 @@ class Supervisor:
         await asyncio.gather(*self._watching, return_exceptions=True)
         for listener in self._listeners:
             listener.close()  # the workers' copies go with them; with this one open, clients would wait for an answer
-        timeout_seconds = self._settings.stop_timeout_seconds + _GRACE_SECONDS
-        await asyncio.gather(*(worker.stop(timeout_seconds) for worker in self._workers))
+        await asyncio.gather(*(worker.stop(self._end_seconds) for worker in self._workers))
         if self._valkey is not None:
             await self._valkey.stop()
 
-    def _receive_signal(self) -> None:
-        if self._asked_to_stop.is_set():
-            for worker in self._workers:
-                worker.kill()
+    def _receive_end(self) -> None:
+        self._ends += 1
         self._asked_to_stop.set()
+        if self._ends == 2:
+            for worker in self._workers:
+                worker.hurry()
+            asyncio.get_running_loop().call_later(_HURRY_SECONDS, self._kill_workers)
+        elif self._ends > 2:
+            self._kill_workers()
+
+    def _receive_hang_up(self) -> None:
+        if self._has_terminal and not has_terminal():  # it was closed, which is no wish for a new version
+            self._receive_end()
+        else:
+            self._asked_to_replace.set()
+
+    def _kill_workers(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+
+    def _worker_left(self) -> None:
+        if all(worker.has_left for worker in self._workers):
+            log.info("all workers have drained")
+            self._asked_to_stop.set()
+
+
+def has_terminal() -> bool:
+    """Whether the process has a terminal that is open."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def make_data_dir(data_dir: Path) -> None:

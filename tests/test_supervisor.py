@@ -48,6 +48,11 @@ class Serving:
         return self.process.wait(20)
 
 
+def nodes_of(roomcast: Serving) -> set[int]:
+    """The processes of its nodes."""
+    return children_of(roomcast.process.pid, "stand_in_node")
+
+
 def environment(**variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return {**kept, "ROOMCAST_PORT": "0", **variables}
@@ -123,6 +128,51 @@ def test_a_killed_node_is_started_again_on_the_same_port(tmp_path: Path) -> None
         second = roomcast.ask()
         assert second["pid"] != first["pid"]
         assert second["worker"] == first["worker"] == 0
+
+
+def test_a_hang_up_replaces_all_nodes_on_the_same_port(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers", "2") as roomcast:
+        for _ in range(2):
+            before = nodes_of(roomcast)
+            roomcast.process.send_signal(signal.SIGHUP)
+            while before & nodes_of(roomcast):
+                assert roomcast.ask()["worker"] in (0, 1)  # somebody serves at all times
+            assert len(nodes_of(roomcast)) == 2
+        assert roomcast.stop() == 0
+
+
+def test_a_node_whose_successor_does_not_start_stays(tmp_path: Path) -> None:
+    with serving(tmp_path, STAND_IN_FAILS_IF=str(tmp_path / "broken")) as roomcast:
+        (before,) = nodes_of(roomcast)
+        (tmp_path / "broken").touch()
+        roomcast.process.send_signal(signal.SIGHUP)
+        while len(nodes_of(roomcast)) < 2:
+            pass
+        while nodes_of(roomcast) != {before}:
+            pass
+        assert roomcast.ask()["pid"] == before
+        (tmp_path / "broken").unlink()
+        roomcast.process.send_signal(signal.SIGHUP)
+        while before in nodes_of(roomcast):
+            assert roomcast.ask()["worker"] == 0
+
+
+def test_a_node_that_drained_stays_away_until_all_are_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers", "2") as roomcast:
+        gone, stays = nodes_of(roomcast)
+        os.kill(gone, signal.SIGTERM)
+        assert all_end({gone})
+        assert {roomcast.ask()["pid"] for _ in range(5)} == {stays}
+        roomcast.process.send_signal(signal.SIGHUP)
+        while stays in nodes_of(roomcast) or len(nodes_of(roomcast)) < 2:
+            roomcast.ask()
+
+
+def test_it_ends_when_all_nodes_have_drained(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers", "2") as roomcast:
+        for node in nodes_of(roomcast):
+            os.kill(node, signal.SIGTERM)
+        assert roomcast.process.wait(20) == 0
 
 
 def test_nodes_are_told_of_the_embedded_valkey_and_it_keeps_its_data(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from pathlib import Path
@@ -175,10 +176,10 @@ class EmbeddedValkey:
         )
 
 
-async def end_process(process: Process, timeout_seconds: float) -> None:
-    """Ask the process to end by SIGTERM, end it by SIGKILL after the timeout, and wait until it is gone."""
+async def end_process(process: Process, timeout_seconds: float, number: signal.Signals = signal.SIGTERM) -> None:
+    """Ask the process to end by a signal, end it by SIGKILL after the timeout, and wait until it is gone."""
     with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+        process.send_signal(number)
     try:
         await asyncio.wait_for(process.wait(), timeout_seconds)
     except TimeoutError:

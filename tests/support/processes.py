@@ -13,12 +13,13 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def children_of(pid: int) -> set[int]:
-    """The process' own children that live."""
+def children_of(pid: int, text: str = "") -> set[int]:
+    """The process' own children that live, with `text` in their command line."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if stat.read_text().rpartition(")")[2].split()[1] == str(pid):
+            is_child = stat.read_text().rpartition(")")[2].split()[1] == str(pid)
+            if is_child and text in (stat.parent / "cmdline").read_text():
                 found.add(int(stat.parent.name))
     return {child for child in found if is_running(child)}
 

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from types import FrameType
 
 import msgspec
@@ -23,8 +24,9 @@ def end(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-signal.signal(signal.SIGTERM, end)
-if os.environ.get("STAND_IN_FAILS") == "at start":
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, end)
+if os.environ.get("STAND_IN_FAILS") == "at start" or Path(os.environ.get("STAND_IN_FAILS_IF", "-")).exists():
     sys.exit(3)
 with socket.socket(fileno=control_fd) as control, control.makefile("rb") as lines:
     for line in lines:
