@@ -8,7 +8,7 @@ import time
 from typing import Final, NamedTuple
 
 from service.protocol.errors import RateLimited
-from service.tenants.limits import Limits, TokenBucket
+from service.tenants.limits import Appointments, Limits, TokenBucket
 
 # A bucket holds one second's worth, so that a rate of N a second lets through N at once and no more: over 10 s that is
 # 1.1 times the rate, on all nodes together.
@@ -88,13 +88,14 @@ class SharedBucket(TokenBucket):
 class Budgets:
     """The buckets of one tenant: publishes, deliveries, API requests and connects."""
 
-    __slots__ = ("_connects", "_deliveries", "_limits", "_publishes", "_requests", "_shares")
+    __slots__ = ("_appointments", "_connects", "_deliveries", "_limits", "_publishes", "_requests", "_shares")
 
     def __init__(self, limits: Limits, shares: Rates = WHOLE) -> None:
         now = time.monotonic()
         self._limits = limits
         self._shares = shares
         rates = _rates(limits, shares)
+        self._appointments = Appointments()
         self._connects = SharedBucket("connects_per_second", rates[0], now)
         self._publishes = SharedBucket("publishes_per_second", rates[1], now)
         self._deliveries = SharedBucket("deliveries_per_second", rates[2], now)
@@ -147,7 +148,14 @@ class Budgets:
 
     def take_connect(self, user: str | None = None) -> None:
         """One connect of a user; raises RateLimited."""
-        self._connects.take_for(user, 1, time.monotonic())
+        now = time.monotonic()
+        try:
+            self._connects.take_for(user, 1, now)
+        except RateLimited as error:
+            if error.scope != "tenant":
+                raise
+            wait_ms = self._appointments.make(self._connects.rate_per_second or 1.0, now)
+            raise RateLimited("connects_per_second", "tenant", wait_ms) from None
 
     @property
     def _buckets(self) -> tuple[SharedBucket, ...]:

@@ -1,9 +1,10 @@
 """What one tenant may use: the limits of PROTOCOL.md's last table, and the bucket that holds a rate."""
 
 import math
+import random
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -16,6 +17,9 @@ FRAME_OVERHEAD_BYTES = 8_192
 # What a room keeps as long as its room type asks for nothing else; a tenant's maximum below that wins.
 ROOM_HISTORY_MESSAGES = 100
 ROOM_HISTORY_SECONDS = 300
+
+# Of those who are turned away nobody is sent away for longer (RELIABILITY.md: 5,000 clients are back within 30 s).
+MAX_APPOINTMENT_SECONDS: Final = 25.0
 
 # JSON numbers above this are no longer exact in every reader (RFC 8259, section 6).
 _Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -187,6 +191,27 @@ def limits_table() -> str:
 def _meta(annotation: Any) -> Meta:
     meta: Meta = annotation.__metadata__[-1]  # every field above is made with _says
     return meta
+
+
+class Appointments:
+    """When those who are turned away may come again: each at a time of its own, as fast as a rate lets them in.
+
+    Told the same time, a thousand clients would all come back in that moment, and be turned away again.
+    """
+
+    __slots__ = ("_last_at",)
+
+    def __init__(self) -> None:
+        self._last_at = 0.0
+
+    def make(self, rate_per_second: float, now: float) -> int:
+        """In how many milliseconds the next one may come. `now`: monotonic seconds."""
+        self._last_at = max(self._last_at, now) + 1 / rate_per_second
+        seconds = self._last_at - now
+        if seconds > MAX_APPOINTMENT_SECONDS:
+            self._last_at = now + MAX_APPOINTMENT_SECONDS
+            seconds = random.uniform(0.5, 1.0) * MAX_APPOINTMENT_SECONDS  # noqa: S311 - no secret
+        return max(1, math.ceil(seconds * 1000))
 
 
 class TokenBucket:

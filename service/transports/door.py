@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from service.protocol.errors import RateLimited
-from service.tenants.limits import TokenBucket
+from service.tenants.limits import Appointments, TokenBucket
 from service.tenants.snapshot import TenantSnapshot
 from service.transports.gate import Gate
 from service.transports.intake import Intake, Turns
@@ -24,6 +24,16 @@ ADDRESSES_REMEMBERED: Final = 100_000
 FRAME_CEILING_BYTES: Final = 2**30
 # One household or host has a /64 of IPv6 to itself (RFC 6177): its addresses share one bucket.
 IPV6_PREFIX_BITS: Final = 64
+
+
+class AddressBucket(TokenBucket):
+    """How often one address may still connect, and when those whom it turned away come again."""
+
+    __slots__ = ("appointments",)
+
+    def __init__(self, rate_per_second: int, now: float) -> None:
+        super().__init__(rate_per_second, rate_per_second, now)
+        self.appointments = Appointments()
 
 
 class Door:
@@ -45,7 +55,7 @@ class Door:
         self._pong_timeout_seconds = pong_timeout_seconds
         self._trusted_proxies = tuple(trusted_proxies)
         self._rate = connects_per_second_per_address
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._buckets: OrderedDict[str, AddressBucket] = OrderedDict()
         self._rules: dict[str, SocketRules] = {}
         self._intakes = Turns()
         self.gate = Gate()
@@ -99,13 +109,13 @@ class Door:
         source = _source(address)
         bucket = self._buckets.get(source)
         if bucket is None:
-            bucket = self._buckets[source] = TokenBucket(self._rate, self._rate, now)
+            bucket = self._buckets[source] = AddressBucket(self._rate, now)
             if len(self._buckets) > ADDRESSES_REMEMBERED:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(source)
-        wait_ms = bucket.take(1, now)
-        if wait_ms:
+        if bucket.take(1, now):
+            wait_ms = bucket.appointments.make(self._rate, now)
             raise RateLimited("connects_per_second_per_address", "address", wait_ms)
 
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from service.transports.gate import ENTRIES_PER_TURN, Gate
+from service.protocol.errors import Unavailable
+from service.transports.gate import ENTRIES_PER_TURN, MAX_WAIT_SECONDS, Gate
 
 pytestmark = pytest.mark.anyio
 
@@ -24,3 +25,28 @@ async def test_so_many_pass_in_each_turn_in_the_order_in_which_they_came() -> No
         await asyncio.sleep(0)
         assert len(passed) - before <= 2 * ENTRIES_PER_TURN  # a turn's end and the next one's beginning
     assert passed == list(range(len(comers) - 1))
+
+
+async def test_who_would_wait_too_long_is_told_to_come_back_each_at_a_time_of_its_own() -> None:
+    gate = Gate(clock=lambda: 100.0)
+    gate.rate_per_second = 10.0
+    most = ENTRIES_PER_TURN + int(10 * MAX_WAIT_SECONDS)
+    comers = [asyncio.create_task(gate.enter()) for _ in range(most + 3)]
+    await asyncio.sleep(0)
+    refused = [comer.exception() for comer in comers if comer.done() and comer.exception()]
+    assert [error.retry_after_ms for error in refused if isinstance(error, Unavailable)] == [100, 200, 300]
+    await asyncio.gather(*comers[:most])
+
+
+async def test_the_rate_is_what_passed_while_others_waited() -> None:
+    now = 100.0
+    gate = Gate(clock=lambda: now)
+    comers = [asyncio.create_task(gate.enter()) for _ in range(100)]
+    while not all(comer.done() for comer in comers):
+        await asyncio.sleep(0)
+        now += 0.02  # a loop of 50 turns a second
+    assert gate.rate_per_second == pytest.approx(50 * ENTRIES_PER_TURN, rel=0.3)
+    await gate.enter()
+    now += 100
+    await gate.enter()  # no crowd, and nothing is measured
+    assert gate.rate_per_second == pytest.approx(50 * ENTRIES_PER_TURN, rel=0.3)
