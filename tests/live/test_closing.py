@@ -77,24 +77,6 @@ async def test_a_hundred_bad_commands_are_forgiven_and_no_more(connect: Connect,
     assert not closing.reconnect
 
 
-@pytest.mark.provokes("close:1012", "close:1001")
-async def test_a_node_that_ends_tells_each_client_when_to_come_back(
-    connect: Connect, cluster: Cluster, new_tenant: NewTenant
-) -> None:
-    tenant = await new_tenant(max_connections_per_user=None)
-    leaving = cluster.start_node().wait()
-    clients = [await connect(at=leaving, tenant=tenant, binary=number % 2 == 1) for number in range(20)]
-    leaving.terminate()
-    closings = [await client.is_closed_with(1012) for client in clients]
-    assert all(closing is not None and closing.reconnect for closing in closings)
-    delays = {closing.after_ms for closing in closings if closing is not None}
-    assert len(delays) > 10  # spread out
-    assert max(delays) <= 10_000
-    assert await asyncio.to_thread(leaving.ended) == 0
-    with pytest.raises(ConnectionRefusedError):
-        await handshake(leaving.address, tenant.token())
-
-
 @pytest.mark.provokes("close:4409")
 async def test_the_tenants_server_disconnects_a_user_and_a_connection(
     connect: Connect, other_node: LiveNode, rest: Rest

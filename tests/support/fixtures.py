@@ -31,9 +31,8 @@ class Cluster:
         self._logs = logs
         self.valkey = Valkey(folder, logs / f"{folder.name}-valkey.log")
         self.valkey.start()
-        self.settings = Settings(
-            data_dir=folder / "data", redis_url=self.valkey.url, connects_per_second_per_address=None, **settings
-        )
+        values: dict[str, Any] = {"connects_per_second_per_address": None, "drain_seconds": 1} | settings
+        self.settings = Settings(data_dir=folder / "data", redis_url=self.valkey.url, **values)
         prepare_database(self.settings)
         self.nodes: list[LiveNode] = []
 
