@@ -13,8 +13,8 @@ from service.tenants.limits import Appointments, Limits, TokenBucket
 # A bucket holds one second's worth, so that a rate of N a second lets through N at once and no more: over 10 s that is
 # 1.1 times the rate, on all nodes together.
 BURST_SECONDS = 1.0
-# With less than this part of a bucket left, each user is held to an even part of the rate: whoever else comes finds
-# something. A user alone gets the whole rate still, as it comes in.
+# With less than this part of a bucket left, users who share it are held to an even part of the rate each: whoever else
+# comes finds something. A user alone has all of it, until the first attempt of another one.
 SCARCE_PART: Final = 0.5
 # What one user may take at once of a scarce bucket: never the rest of it.
 USER_BURST_SECONDS: Final = 0.25
@@ -61,16 +61,20 @@ class SharedBucket(TokenBucket):
         """
         self.asked += cost
         wait_ms = self.take(cost, now)
+        part_ms = 0
+        if user is not None and self.tokens < self._scarce_below:
+            part_ms = self._take_part(user, cost, now)
         if wait_ms:
             raise RateLimited(self._limit, "tenant", wait_ms, room=room)
-        if self.tokens < self._scarce_below and user is not None:
-            wait_ms = self._take_part(user, cost, now)
-            if wait_ms:
-                self.debit(-cost)
-                raise RateLimited(self._limit, "user", wait_ms, room=room)
+        if part_ms:
+            self.debit(-cost)
+            raise RateLimited(self._limit, "user", part_ms, room=room)
 
     def _take_part(self, user: str, cost: int, now: float) -> int:
-        """Take `cost` of the user's even part, or say in how many milliseconds it is there."""
+        """Take `cost` of the user's even part, or say in how many milliseconds it is there. One who is alone has all.
+
+        Also for one whom the tenant's bucket refuses: from now on it counts among those who share.
+        """
         users = self._users
         if now - self._checked_at > USER_SECONDS or len(users) > MAX_USERS:
             self._checked_at = now
@@ -81,8 +85,9 @@ class SharedBucket(TokenBucket):
         burst = max(1.0, rate * USER_BURST_SECONDS)
         bucket = TokenBucket(rate, burst, now) if known is None else known[0]
         bucket.reconfigure(rate, burst)
+        is_alone = not users
         users[user] = (bucket, now)
-        return bucket.take(cost, now)
+        return 0 if is_alone else bucket.take(cost, now)
 
 
 class Budgets:

@@ -37,8 +37,28 @@ def test_a_greedy_user_leaves_something_for_everybody_else() -> None:
     assert 0.9 * 10_000 <= greedy <= 1.1 * 10_000 - 200
 
 
+def test_a_user_alone_has_all_that_the_tenant_has() -> None:
+    bucket = SharedBucket("publishes_per_second", 10, 0.0)
+    found = grants(bucket, "alone", 15, 0.0)
+    assert found.count(None) == 10
+    assert {error.scope for error in found if error is not None} == {"tenant"}
+
+
+def test_one_who_comes_when_all_is_used_up_has_its_part_soon() -> None:
+    bucket = SharedBucket("publishes_per_second", 100, 0.0)
+    assert grants(bucket, "greedy", 200, 0.0).count(None) == 100
+    assert grants(bucket, "modest", 1, 0.0) != [None]
+    modest = 0
+    for tick in range(1, 100):
+        grants(bucket, "greedy", 20, tick / 100)
+        modest += grants(bucket, "modest", 1, tick / 100).count(None)
+    assert modest >= 25
+
+
 def test_a_user_that_is_held_back_is_told_whose_limit_it_is_and_for_how_long() -> None:
     bucket = SharedBucket("publishes_per_second", 100, 0.0)
+    grants(bucket, None, 60, 0.0)
+    grants(bucket, "modest", 1, 0.0)
     refused = [error for error in grants(bucket, "greedy", 200, 0.0, 1) if error is not None]
     assert {(error.limit, error.scope) for error in refused} == {("publishes_per_second", "user")}
     assert all(1 <= (error.retry_after_ms or 0) <= 1_000 for error in refused)
