@@ -6,19 +6,27 @@ connects to the next node and rejoins with `since`.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
 from service.protocol.events import Closing, ErrorEvent, Gap, Joined, Message, Published, WebSocketEvent
 from tests.support.canaries import PAYLOAD
 from tests.support.checker import Acknowledged, Delivered, Entered, Kept, Place, Record, Refused, Started, Told
-from tests.support.live_server import LiveNode
 from tests.support.tenants import Tenant
 from tests.support.wire_client import Client, Closed
 from tests.support.wire_client import Refused as RefusedHandshake
 
 KEPT_MESSAGES = 100  # what a room keeps by default
 RETRY_SECONDS = 0.05
+
+
+class Served(Protocol):
+    """A node, or several behind one port."""
+
+    @property
+    def address(self) -> str:
+        """As http://127.0.0.1:8000."""
 
 
 def place_of(position: str | None) -> Place:
@@ -31,7 +39,7 @@ def place_of(position: str | None) -> Place:
 class Participant:
     """A client that is in `rooms`, and stays through every fault."""
 
-    def __init__(self, name: str, tenant: Tenant, nodes: Sequence[LiveNode], rooms: Sequence[str], log: list[Record]):
+    def __init__(self, name: str, tenant: Tenant, nodes: Sequence[Served], rooms: Sequence[str], log: list[Record]):
         self.name = name
         self._tenant = tenant
         self._nodes = list(nodes)
@@ -148,7 +156,7 @@ class Participant:
 
 async def converse(
     tenant: Tenant,
-    nodes: Sequence[LiveNode],
+    nodes: Sequence[Served],
     faults: Callable[[], Awaitable[None]],
     *,
     rooms: int = 8,
@@ -204,12 +212,12 @@ async def converse(
     return log
 
 
-def _turned(nodes: Sequence[LiveNode], by: int) -> list[LiveNode]:
+def _turned(nodes: Sequence[Served], by: int) -> list[Served]:
     return [*nodes[by % len(nodes) :], *nodes[: by % len(nodes)]]
 
 
 async def _read_histories(
-    tenant: Tenant, nodes: Sequence[LiveNode], rooms: Sequence[str], log: list[Record]
+    tenant: Tenant, nodes: Sequence[Served], rooms: Sequence[str], log: list[Record]
 ) -> dict[str, Place]:
     reader = await Client.open(nodes[0].address, tenant.token("reader"))
     heads = {}

@@ -1,7 +1,8 @@
-"""Nodes as real processes, on one Redis and one database, that can be killed, frozen and started again."""
+"""Nodes as real processes, on one Redis and one database, that can be killed, frozen and started again; and `serve`."""
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import msgspec
 
 from service.orders import Order
 from service.settings import Settings, write_settings
+from tests.support.processes import children_of
 
 
 class LiveNode:
@@ -121,3 +123,43 @@ class LiveNode:
                     return
                 await asyncio.sleep(0.02)
         raise AssertionError(f"/health/ready answers {seen!r}, not {status}")
+
+
+class LiveServe:
+    """`roomcast serve` with workers of its own and a Valkey of its own."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        variables = write_settings(settings) | {"ROOMCAST_LOG_FORMAT": "json", "ROOMCAST_PORT": "0"}
+        self.log = log
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "service", "serve"],
+                env={**os.environ, **variables},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        assert self._process.stdout is not None
+        address = re.search(r"http://[\d.]+:\d+", self._process.stdout.readline())
+        assert address, log.read_text()[-4000:]
+        self.address = address[0]
+
+    @property
+    def workers(self) -> set[int]:
+        """The processes of its nodes."""
+        return children_of(self._process.pid, "service.server")
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the supervisor."""
+        self._process.send_signal(number)
+
+    def ended(self) -> int:
+        """The exit code, once it has ended."""
+        with self._process as process:
+            return process.wait(20)
+
+    def stop(self) -> None:
+        """End in good order, if it runs."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        self.ended()
