@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.protocol.errors import Invalid
-from service.tenants.limits import Limits, TokenBucket, apply_limits, frame_bytes, limits_table, parse_limit
+from service.tenants.limits import (
+    Appointments,
+    Limits,
+    TokenBucket,
+    apply_limits,
+    frame_bytes,
+    limits_table,
+    parse_limit,
+)
 
 
 def test_the_frame_limit_follows_the_message_limit_unless_it_is_set() -> None:
@@ -118,3 +126,17 @@ def test_a_bucket_never_grants_more_than_rate_times_time_and_its_burst(steps: li
         else:
             granted += cost
         assert granted <= 6 + 3 * now + 1e-6
+
+
+def test_who_is_turned_away_gets_a_time_of_its_own_as_fast_as_the_rate_lets_in() -> None:
+    appointments = Appointments()
+    assert [appointments.make(10, 5.0) for _ in range(3)] == [100, 200, 300]
+    assert appointments.make(10, 5.25) == 150  # behind the one at 5.3
+    assert appointments.make(10, 60.0) == 100
+
+
+def test_nobody_is_sent_away_for_longer_than_25_s_and_not_all_for_as_long() -> None:
+    appointments = Appointments()
+    waits = [appointments.make(10, 0.0) for _ in range(1_000)]
+    assert max(waits) <= 25_000
+    assert len({wait // 1_000 for wait in waits[500:]}) > 8
