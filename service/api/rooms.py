@@ -2,14 +2,16 @@
 
 from functools import partial
 
-from litestar import Controller
+from litestar import Controller, MediaType, delete
 from litestar.di import NamedDependency
+from litestar.status_codes import HTTP_202_ACCEPTED
 
 from service.api.cursors import page_of
 from service.api.guards import needs
-from service.api.operations import read
-from service.api.parameters import Cursor, Limit, Prefix, RoomInPath
+from service.api.operations import named, read
+from service.api.parameters import Cursor, Limit, Prefix, RoomInPath, UserInPath
 from service.protocol.errors import NotFound
+from service.protocol.events import MembersEvent
 from service.protocol.resources import RoomDetail, RoomPage, RoomSummary
 from service.rooms.connection_manager import ConnectionManager
 
@@ -51,3 +53,31 @@ class RoomsController(Controller):
             users=head.users,
             position=str(head.position) if rules.keeps_history else None,
         )
+
+    @read("/{room:str}/members", operation_id="listMembers", summary="List the members of a room", **needs("read"))
+    async def list_members(
+        self,
+        manager: NamedDependency[ConnectionManager],
+        room: RoomInPath,
+        cursor: Cursor = None,
+        limit: Limit = 100,
+    ) -> MembersEvent:
+        """Who is in the room, by connection, those included whose socket was lost a moment ago; a page ends at 512 KiB.
+
+        `forbidden` where the room's type has no presence.
+        """
+        return await manager.members(room, cursor, limit)
+
+    @delete(
+        "/{room:str}/members/{user:str}",
+        operation_id=named("removeMember"),
+        summary="Put a user out of a room",
+        **needs("disconnect"),
+        status_code=HTTP_202_ACCEPTED,
+        media_type=MediaType.TEXT,  # no body, where JSON would say null
+    )
+    async def remove_member(
+        self, manager: NamedDependency[ConnectionManager], room: RoomInPath, user: UserInPath
+    ) -> None:
+        """All of the user's connections leave the room and are told so; their sockets stay, and may join again."""
+        await manager.broker.expel_user(manager.broker.address(manager.tenant.id, room), user)

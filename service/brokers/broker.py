@@ -5,12 +5,14 @@ are internal ids, never names: a name may be deleted and made again. What is mad
 takes 0.1 µs, a NamedTuple 0.35.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from service.brokers.control import ClusterControl, ControlListener
+from service.brokers.members import Members, PresenceChange, Shown, Snapshot
 from service.protocol.errors import RoomcastError
 from service.protocol.identifiers import Position
 
@@ -84,11 +86,12 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
 
 
 class RoomHead(NamedTuple):
-    """A room's head and how many are in it, on all nodes."""
+    """A room's head and how many are in it, on all nodes; `snapshot` for a join that watches."""
 
     position: Position
     connections: int
     users: int
+    snapshot: Snapshot | None = None
 
 
 class History(NamedTuple):
@@ -107,7 +110,7 @@ class History(NamedTuple):
 
 
 class ConnectionEntry(NamedTuple):
-    """One connection in the cluster's registry."""
+    """One connection in the cluster's registry. shown: by room, where it shows anything, for a new lease."""
 
     connection: str
     user: str
@@ -115,6 +118,7 @@ class ConnectionEntry(NamedTuple):
     connected_at_ms: int
     address: str
     rooms: tuple[str, ...] = ()
+    shown: Mapping[str, Shown] = MappingProxyType({})
 
 
 class TenantCounts(NamedTuple):
@@ -145,6 +149,9 @@ class RoomReceiver(Protocol):
     def receive_signal(self, origin: Origin, body: bytes) -> None:
         """A signal was sent; `body` as in `Envelope`."""
 
+    def receive_presence(self, change: PresenceChange) -> None:
+        """Members joined, changed or left; told in the order of their sequence, while any node watches the room."""
+
     def receive_epoch(self, head: Position) -> None:
         """The room's epoch ended (history forgotten, continuity lost); `head` is where the new one stands."""
 
@@ -160,6 +167,9 @@ class Listener(ControlListener, Protocol):
 
     def receive_disconnect(self, tenant_id: str, user: str | None, connection: str | None, reconnect: bool) -> None:
         """Close the local connections of the user, or the one connection, with 4409."""
+
+    def receive_expulsion(self, tenant_id: str, room: str, user: str) -> None:
+        """Put the local connections of the user out of the room."""
 
     def turn_ended(self) -> None:
         """All that one read of the socket brought has been handed over: now fan out."""
@@ -177,7 +187,7 @@ class Listener(ControlListener, Protocol):
         """
 
 
-class Broker(ClusterControl, Protocol):
+class Broker(ClusterControl, Members, Protocol):
     """What the nodes share. Promises:
 
     - Publishes of one node to one room are stored in the order of the calls; the answers come in that order too.
@@ -230,15 +240,6 @@ class Broker(ClusterControl, Protocol):
 
     def unsubscribe(self, address: RoomAddress) -> None:
         """Stop hearing a room; the caller has waited out the linger."""
-
-    def join(self, address: RoomAddress, connection: str, user: str, max_members: int | None) -> Awaitable[RoomHead]:
-        """Make a connection a member, or keep it one; raises TooMany at the limit. The head counts oneself."""
-
-    def leave(self, address: RoomAddress, connection: str) -> Awaitable[None]:
-        """End a membership; of no member: nothing happens."""
-
-    def left(self, address: RoomAddress, connection: str) -> None:
-        """As `leave`, sent and not waited for: its socket is gone."""
 
     def claim_room(self, address: RoomAddress, max_rooms: int | None) -> Awaitable[int]:
         """This node has members in the room: counts it as occupied, and gives how many are; TooMany at the limit.

@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 from service.brokers.broker import ConnectionEntry
 from service.brokers.keys import RoomKeys, TenantKeys
 from service.brokers.link import Link
+from service.brokers.members import Shown
 from service.brokers.resp import Argument, bulk
-from service.brokers.scripts import NOTE_ROOMS, Script
+from service.brokers.scripts import NOTE_ROOMS, TELL_USER, Script
 
+# With a join that watches (PROTOCOL.md, "Presence"), at most so many bytes of them.
+SHOWN_MEMBERS: Final = 100
+SHOWN_BYTES: Final = 512 * 1024
 _CONNECT_ARGUMENTS = 5
 
 
@@ -27,16 +32,28 @@ def pack_claim(script: Script, link: Link, tenant_id: str, room: str, max_rooms:
     return script.pack(claim_keys(TenantKeys(tenant_id), link.lease), room, limit_argument(max_rooms))
 
 
-def pack_join(script: Script, link: Link, keys: RoomKeys, connection: str, user: str, max_members: int | None) -> bytes:
+def pack_join(
+    script: Script, link: Link, keys: RoomKeys, connection: str, user: str, max_members: int | None, shown: Shown
+) -> bytes:
     """A call of join.lua."""
     return script.pack(
-        [keys.key(b"m"), keys.key(b"s"), keys.channel, keys.key(b"n"), keys.key(b"u")],
+        [keys.key(b"m"), keys.key(b"s"), keys.channel, *map(keys.key, (b"n", b"u", b"l", b"w", b"g", b"e"))],
         link.generation,
         connection,
         link.lease,
         user,
         limit_argument(max_members),
+        shown.info,
+        shown.state,
+        SHOWN_MEMBERS if shown.watches else 0,
+        SHOWN_BYTES,
     )
+
+
+def pack_tell_user(link: Link, tenant_id: str, user: str, payload: bytes) -> bytes:
+    """A call of tell_user.lua."""
+    keys = TenantKeys(tenant_id)
+    return TELL_USER.pack([keys.key(b"x"), keys.key(b"v")], user, link.keyspace.node_prefix, payload)
 
 
 def pack_connect(

@@ -1,23 +1,27 @@
 """What travels through Redis' channels and lies in its streams, to bytes and back.
 
 A payload's first line says what it is, the rest are any bytes: `<format> <kind> <line>\\n<body>`. Kinds on a room's
-channel: m messages (their bodies one after the other), s signal, e epoch; their line is a JSON array (msgspec reads it
-in 0.5 µs, splitting text takes four times that) and has no newline of its own. On the nodes' channels: u for a user's
-connections, d disconnect, t tenant changed; their line is text with single spaces, a user's name last.
+channel: m messages (their bodies one after the other), s signal, e epoch, p presence (members one after the other);
+their line is a JSON array (msgspec reads it in 0.5 µs, splitting text takes four times that) and has no newline of its
+own. On the nodes' channels: u for a user's
+connections, d disconnect, x out of a room, t tenant changed; their line is text with single spaces, a user's name last.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from service.brokers.broker import Envelope, Origin, RoomReceiver
+from service.brokers.members import MemberChange, PresenceChange, RoomMember
 from service.protocol.identifiers import Position
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_messages: Final = msgspec.json.Decoder(tuple[str, int, bool, int, list[Origin], list[int]]).decode
 _decode_origin: Final = msgspec.json.Decoder(Origin).decode
+_decode_presence: Final = msgspec.json.Decoder(tuple[int, int, int, list[tuple[str, str, str, int]]]).decode
 _decode_head: Final = msgspec.json.Decoder(tuple[str, int]).decode
+_CHANGES: Final[dict[str, Literal["joined", "changed", "left"]]] = {"j": "joined", "c": "changed", "l": "left"}
 
 
 class Unknown(Exception):
@@ -39,6 +43,8 @@ def receive_room_payload(receiver: RoomReceiver, payload: bytes) -> None:
         receiver.receive_signal(_decode_origin(line[4:]), body)
     elif kind == b"1 e ":
         receiver.receive_epoch(Position(*_decode_head(line[4:])))
+    elif kind == b"1 p ":
+        receiver.receive_presence(_presence(line[4:], body))
     else:
         raise Unknown(kind.decode(errors="replace"))
 
@@ -52,6 +58,27 @@ def _receive_messages(receiver: RoomReceiver, line: bytes, bodies: bytes) -> Non
         end = start + length
         receiver.receive_message(Envelope(epoch, offset, stored, time_ms, origin, bodies[start:end]))
         offset, start = offset + 1, end
+
+
+def _presence(line: bytes, members: bytes) -> PresenceChange:
+    sequence, connections, users, told = _decode_presence(line)
+    changes = []
+    start = 0
+    for kind, connection, was, size in told:
+        if kind not in _CHANGES:
+            raise Unknown(f"a change {kind}")
+        member = parse_member(connection, members[start : start + size])
+        changes.append(MemberChange(_CHANGES[kind], member, was))
+        start += size
+    return PresenceChange(sequence, connections, users, changes)
+
+
+def parse_member(connection: str, member: bytes) -> RoomMember:
+    """A member as members.lua makes it."""
+    line, _, rest = member.partition(b"\n")
+    _, joined_at_ms, info_bytes, user = line.split(b" ", 3)
+    end = int(info_bytes)
+    return RoomMember(connection, user.decode(), int(joined_at_ms), rest[:end], rest[end:])
 
 
 def kept_envelope(epoch: str, entry_id: bytes, fields: Sequence[bytes]) -> Envelope:

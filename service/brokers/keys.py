@@ -26,7 +26,8 @@ def partition_of(tenant_id: str, room: str = "") -> int:
 
 
 class RoomKeys:
-    """A room's keys. Kinds: m meta, s stream, n members, u users, k idempotency.
+    """A room's keys. Kinds: m meta, s stream, n members, u users, k idempotency; l ids, w watchers, g absent, e ends
+    of absences: see members.lua.
 
     publish: the packed beginning of the publish command, made at the first one. batch: the publishes of this loop
     turn, while more may join them. Both are `publishing.py`'s.
@@ -90,6 +91,11 @@ class Keyspace:
         self._channel_prefix = b"rc%d.%d:" % (FORMAT, database) if database else b"rc%d:" % FORMAT
         self.all_nodes = self._channel_prefix + ALL_NODES
         self.node_prefix = self._channel_prefix + b"node/"
+
+    @staticmethod
+    def absences(partition: int) -> bytes:
+        """The partition's rooms with absent members, by when the next grace ends."""
+        return b"rc%d:{p%d}:absences" % (FORMAT, partition)
 
     @staticmethod
     def pattern(tenant_id: str) -> bytes:

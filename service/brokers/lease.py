@@ -98,9 +98,10 @@ class Lease:
 
     async def _sweep_room(self, tenant_id: str, room: str, lease: bytes) -> None:
         keys = self._link.keyspace.address(tenant_id, room).keys
+        swept = [keys.channel, *map(keys.key, (b"n", b"u", b"l", b"w"))]
         cursor = b"0"
         while True:
-            packed = scripts.SWEEP_MEMBERS.pack([keys.key(b"n"), keys.key(b"u")], lease, cursor, SCANNED_MEMBERS)
+            packed = scripts.SWEEP_MEMBERS.pack(swept, lease, cursor, SCANNED_MEMBERS)
             cursor = await self._link.ask(packed, _as_it_is)
             if cursor == b"0":
                 break

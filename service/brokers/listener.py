@@ -229,6 +229,8 @@ class Channels:
             user = name if whose == "u" else None
             connection = name if whose == "c" else None
             self.listener.receive_disconnect(tenant_id, user, connection, reconnect == "1")
+        elif kind == b"1 x ":
+            self.listener.receive_expulsion(*rest.split(" ", 2))
         elif kind == b"1 t ":
             self.listener.receive_tenant_change(rest)
         elif kind == b"1 n " and rest == "drain":

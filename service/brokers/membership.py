@@ -2,37 +2,51 @@
 
 from collections.abc import Awaitable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from service.brokers import envelope, scripts
 from service.brokers.broker import RoomAddress, RoomHead
 from service.brokers.entries import claim_keys, pack_claim, pack_join
-from service.brokers.keys import RoomKeys, TenantKeys
+from service.brokers.keys import TenantKeys
 from service.brokers.link import Link
+from service.brokers.members import NOTHING_SHOWN, Shown, Snapshot
+from service.brokers.presence import Absences, absence_keys, parse_page
 from service.protocol.errors import TooMany
+
+_HEAD_PARTS: Final = 4  # of a reply to a join that does not watch
 
 
 class RoomMembership:
     """Its part of `Broker`."""
 
     _link: Link
+    _absences: Absences
 
-    def join(self, address: RoomAddress, connection: str, user: str, max_members: int | None) -> Awaitable[RoomHead]:
-        """See `Broker.join`."""
-        packed = pack_join(scripts.JOIN, self._link, address.keys, connection, user, max_members)
+    def join(
+        self,
+        address: RoomAddress,
+        connection: str,
+        user: str,
+        max_members: int | None,
+        shown: Shown = NOTHING_SHOWN,
+    ) -> Awaitable[RoomHead]:
+        """See `Members.join`."""
+        packed = pack_join(scripts.JOIN, self._link, address.keys, connection, user, max_members, shown)
         return self._link.ask_under_lease(packed, partial(_joined, address.room))
 
     def leave(self, address: RoomAddress, connection: str) -> Awaitable[None]:
-        """See `Broker.leave`."""
-        return self._link.insist_on(self._pack_leave(address, connection), _nothing)
+        """See `Members.leave`."""
+        return self._link.insist_on(self._pack_leave(address, connection, 0), _nothing)
 
-    def left(self, address: RoomAddress, connection: str) -> None:
-        """See `Broker.left`."""
-        self._link.insist(self._pack_leave(address, connection), _nothing)
+    def left(self, address: RoomAddress, connection: str, grace_ms: int = 0) -> None:
+        """See `Members.left`."""
+        self._link.insist(self._pack_leave(address, connection, grace_ms), _nothing)
+        if grace_ms:
+            self._absences.note(address, grace_ms)
 
-    def _pack_leave(self, address: RoomAddress, connection: str) -> bytes:
-        keys: RoomKeys = address.keys
-        return scripts.LEAVE.pack([keys.key(b"n"), keys.key(b"u")], connection, self._link.node)
+    def _pack_leave(self, address: RoomAddress, connection: str, grace_ms: int) -> bytes:
+        room = f"{address.tenant_id}/{address.room}"
+        return scripts.LEAVE.pack(absence_keys(address), connection, self._link.node, grace_ms, room)
 
     def claim_room(self, address: RoomAddress, max_rooms: int | None) -> Awaitable[int]:
         """See `Broker.claim_room`."""
@@ -49,7 +63,10 @@ class RoomMembership:
 def _joined(room: str, reply: Any) -> RoomHead:
     if reply == 0:
         raise TooMany("max_members_per_room", "room", room=room)
-    return RoomHead(envelope.position(reply), reply[2], reply[3])
+    snapshot = None
+    if len(reply) > _HEAD_PARTS:
+        snapshot = Snapshot(int(reply[4]), reply[2], reply[3], parse_page(reply[5:]))
+    return RoomHead(envelope.position(reply), reply[2], reply[3], snapshot)
 
 
 def _claimed(room: str, reply: int) -> int:

@@ -17,6 +17,7 @@ from service.brokers.listener import Channels
 from service.brokers.membership import RoomMembership
 from service.brokers.messages import RoomMessages
 from service.brokers.nodes import Nodes
+from service.brokers.presence import Absences, Presence
 from service.brokers.publishing import Publishing
 from service.brokers.registry import Registry
 from service.brokers.resp import Endpoint
@@ -35,7 +36,7 @@ STOP_SECONDS: Final = 5.0
 log = structlog.get_logger()
 
 
-class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Registry, Cluster, Nodes, Shares):
+class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence, Registry, Cluster, Nodes, Shares):
     """One for each node. Set `listener`, `start`, then run `start_pubsub_listener` until the end, then `stop`.
 
     node must be unique, also over restarts of the process, without spaces. Ids of tenants have no `/` and no space.
@@ -72,6 +73,7 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Registry,
         self._budget = HistoryBudget(self._link)
         self._noted_rooms: dict[tuple[str, str], Sequence[str]] = {}
         self._key_use = KeyUse(self._link)
+        self._absences = Absences(self._link)
         self._divided: set[str] = set()
         self._sweep_delay_seconds = sweep_delay_seconds
         self._sweeps_from = 0.0
@@ -131,6 +133,7 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Registry,
                 self._keep_swept,
                 self._keep_registry,
                 self._keep_budgets,
+                self._keep_absences,
             ):
                 parts.create_task(_supervise(part), name=part.__name__)
 

@@ -7,7 +7,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from service.brokers import scripts
 from service.brokers.broker import ConnectionEntry, RoomCount, TenantCounts
-from service.brokers.entries import pack_connect, pack_rooms, parse_entry
+from service.brokers.entries import pack_connect, pack_rooms, pack_tell_user, parse_entry
 from service.brokers.keys import TenantKeys
 from service.brokers.link import Link
 from service.brokers.resp import DEADLINE_SECONDS, outcome_unknown, pack
@@ -89,7 +89,7 @@ class Registry:
     def broadcast_to_user(self, tenant_id: str, user: str, body: bytes) -> Awaitable[None]:
         """See `Broker.broadcast_to_user`."""
         payload = b"1 u %b\n%b" % (f"{tenant_id} {user}".encode(), body)
-        return self._link.ask(self._pack_tell_user(tenant_id, user, payload), _ignore)
+        return self._link.ask(pack_tell_user(self._link, tenant_id, user, payload), _ignore)
 
     def disconnect(
         self, tenant_id: str, *, user: str | None = None, connection: str | None = None, reconnect: bool = False
@@ -97,7 +97,7 @@ class Registry:
         """See `Broker.disconnect`."""
         if user is not None:
             payload = f"1 d {tenant_id} {int(reconnect)} u {user}\n".encode()
-            return self._link.ask(self._pack_tell_user(tenant_id, user, payload), bool)
+            return self._link.ask(pack_tell_user(self._link, tenant_id, user, payload), bool)
         payload = f"1 d {tenant_id} {int(reconnect)} c {connection}\n".encode()
         keys = [TenantKeys(tenant_id).key(b"x")]
         prefix = self._link.keyspace.node_prefix
@@ -106,10 +106,6 @@ class Registry:
     def announce_tenant_change(self, tenant_id: str) -> Awaitable[None]:
         """See `Broker.announce_tenant_change`."""
         return self._link.ask(pack("PUBLISH", self._link.keyspace.all_nodes, f"1 t {tenant_id}\n"), _ignore)
-
-    def _pack_tell_user(self, tenant_id: str, user: str, payload: bytes) -> bytes:
-        keys = TenantKeys(tenant_id)
-        return scripts.TELL_USER.pack([keys.key(b"x"), keys.key(b"v")], user, self._link.keyspace.node_prefix, payload)
 
     # Looking
 

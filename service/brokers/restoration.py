@@ -7,6 +7,7 @@ from service.brokers import scripts
 from service.brokers.broker import ConnectionEntry
 from service.brokers.entries import pack_claim, pack_connect, pack_join, pack_rooms
 from service.brokers.link import SLICE_COMMANDS, Link
+from service.brokers.members import NOTHING_SHOWN
 
 
 async def enter_again(link: Link, held: Iterable[tuple[str, ConnectionEntry]]) -> None:
@@ -36,7 +37,8 @@ def _calls(link: Link, claimed: set[tuple[str, str]], tenant_id: str, entry: Con
             claimed.add((tenant_id, room))
             yield pack_claim(scripts.CLAIM_AGAIN, link, tenant_id, room, None)
         keys = link.keyspace.address(tenant_id, room).keys
-        yield pack_join(scripts.JOIN_AGAIN, link, keys, entry.connection, entry.user, None)
+        shown = entry.shown.get(room, NOTHING_SHOWN)
+        yield pack_join(scripts.JOIN_AGAIN, link, keys, entry.connection, entry.user, None, shown)
 
 
 def _nothing(_reply: object) -> None:

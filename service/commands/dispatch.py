@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from msgspec import UNSET, UnsetType
 
 from service.brokers.broker import Publication
-from service.commands import membership, messages
+from service.commands import membership, messages, presence
 from service.commands.authenticate import authenticate
 from service.commands.session import Session
 from service.protocol.codec import decode_command, salvage
@@ -59,11 +59,6 @@ def ping(session: Session, command: Ping, answer: Answer) -> None:
     answer.give(session.reply_frame(command.id, Pong(time_ms=time.time_ns() // 1_000_000)))
 
 
-async def refuse(_session: Session, command: Members | SetState, _answer: Answer) -> Reply:
-    """A command of a later version."""
-    raise Forbidden("this command is not in this version", command.room)
-
-
 COMMANDS: dict[type[Command], Handling] = {
     Authenticate: Handling(authenticate, is_pipelined=True),
     Join: Handling(membership.join, "join"),
@@ -71,16 +66,14 @@ COMMANDS: dict[type[Command], Handling] = {
     Publish: Handling(messages.publish, "publish", is_pipelined=True),
     Signal: Handling(messages.signal, "signal", is_pipelined=True),
     Send: Handling(messages.send, is_pipelined=True),
-    SetState: Handling(refuse),
-    Members: Handling(refuse),
+    SetState: Handling(presence.set_state, "presence"),
+    Members: Handling(presence.members, "presence"),
     History: Handling(messages.history, "history"),
     Ping: Handling(ping, is_pipelined=True),
 }
 
-# What `welcome` tells of this version: the commands that it serves.
-FEATURES = sorted(
-    str(command.__struct_config__.tag) for command, handling in COMMANDS.items() if handling.handler is not refuse
-)
+# What `welcome` tells of this version: the commands that it serves, and what `join` may ask for.
+FEATURES = sorted([*(str(command.__struct_config__.tag) for command in COMMANDS), "state", "watch"])
 
 
 class LiveSession(Session):
@@ -189,7 +182,9 @@ async def run_over_http(manager: ConnectionManager, grant: Grant, command: WebSo
         case Ping():
             reply = Pong(time_ms=time.time_ns() // 1_000_000)
         case Members():
-            raise Forbidden("this command is not in this version", command.room)
+            grant.check("presence", command.room)
+            cursor = None if command.cursor is UNSET else command.cursor
+            reply = await manager.members(command.room, cursor, command.limit)
         case _:
             raise Invalid("only publish, send, members, history and ping are served over HTTP", "$.type")
     reply.id = command.id

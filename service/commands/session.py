@@ -31,6 +31,8 @@ BAD_COMMANDS_SECONDS = 10.0
 COMMAND_BURST_SECONDS = 2
 # How long before its token ends a client is told.
 EXPIRING_SECONDS = 60
+# A socket that ends so is lost, and its user may be back soon; any other close was meant (PROTOCOL.md, "Presence").
+GRACEFUL = (None, CloseCode.GOING_AWAY, CloseCode.RESTART, CloseCode.NO_PONG)
 
 
 class Alarm(Protocol):
@@ -88,6 +90,11 @@ class Session(Connection):
     def kid(self) -> str:
         """The signing key of the token in force."""
         return self.grant.kid
+
+    @property
+    def info(self) -> bytes:
+        """What the token in force shows of the user."""
+        return self.grant.info or b""
 
     @property
     def author(self) -> Author:
@@ -164,7 +171,9 @@ class Session(Connection):
         if grant.kid != self.grant.kid and self.id in self.manager.connections:
             key_use.disconnected(self.grant.kid)
             key_use.connected(grant.kid)
-        self.grant = grant
+        before, self.grant = self.info, grant
+        if self.info != before:
+            self.manager.show_info(self)
         self._stop_alarm()
         left_seconds = self.seconds_left()
         if left_seconds > EXPIRING_SECONDS:
@@ -173,10 +182,13 @@ class Session(Connection):
             self._tell_expiry()
 
     def leave_forbidden_rooms(self) -> None:
-        """Out of every room that the token in force does not allow to join."""
+        """Out of every room that the token in force does not allow to join; an end to watching where it may not."""
         for room in [name for name in self.rooms if not self.grant.allows(name, "join")]:
             self.send_event(Left(room=room, reason="rights"))
             self.manager.expel(self, room)
+        for member in self.rooms.values():
+            if not self.grant.allows(member.room.name, "presence"):
+                self.manager.rooms.watches.end(member)
 
     def seconds_left(self) -> float:
         """Until the token ends."""
@@ -223,7 +235,7 @@ class Session(Connection):
         self._stop_alarm()
         counters.connections_closed += 1
         log.debug("disconnected", connection=self.id, tenant=self.manager.tenant.name, code=code)
-        self.manager.disconnect(self)
+        self.manager.disconnect(self, has_grace=code in GRACEFUL)
 
 
 def command_bucket(limits: Limits) -> TokenBucket:

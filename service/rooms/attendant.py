@@ -26,5 +26,11 @@ class Attendant(Protocol):
     def expects(self, room: "Room") -> None:
         """If `room.expected_offset` is not reached within 1.5 s, repair the room."""
 
+    def plan_presence(self, room: "Room") -> None:
+        """Have the room's watchers told of its members within 0.1 s."""
+
+    def doubt_presence(self, room: "Room") -> None:
+        """Look at the room's members in Redis, and have its watchers told if changes were missed."""
+
     def concerned(self, room: "Room", messages: Sequence[Envelope]) -> "list[Membership]":
         """Live members who published one of the messages, or are excluded from one."""

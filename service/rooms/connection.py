@@ -6,6 +6,7 @@ import secrets
 import time
 
 from service.brokers.broker import ConnectionEntry
+from service.brokers.members import Shown
 from service.protocol.codec import event_frame, transcode
 from service.protocol.errors import RECONNECTS, CloseCode
 from service.protocol.events import Closing
@@ -116,6 +117,11 @@ class Connection:
         """The signing key whose token it came with, or took later; empty where there is none."""
         return ""
 
+    @property
+    def info(self) -> bytes:
+        """What its token shows of the user in every room, JSON; empty if nothing."""
+        return b""
+
     def tenant_changed(self) -> None:
         """The tenant's limits, keys or state are others from now on."""
 
@@ -127,4 +133,11 @@ class Connection:
 
     def entry(self, node: str) -> ConnectionEntry:
         """What the cluster's registry holds of it."""
-        return ConnectionEntry(self.id, self.user, node, self.connected_at_ms, self.address, tuple(self.rooms))
+        rooms = tuple(self.rooms)
+        shown = {name: self.shown(member) for name, member in self.rooms.items()}
+        return ConnectionEntry(self.id, self.user, node, self.connected_at_ms, self.address, rooms, shown)
+
+    def shown(self, member: Membership) -> Shown:
+        """What it shows in a room that it is in."""
+        presence = member.room.presence
+        return Shown(self.info, member.state, presence is not None and member in presence)

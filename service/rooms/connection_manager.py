@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import Callable
 
+from msgspec import UNSET
+
 from service.brokers.broker import Broker, ConnectionEntry, RoomHead
+from service.brokers.members import NOTHING_SHOWN, Shown
+from service.protocol.codec import event_frame
 from service.protocol.errors import Forbidden, RoomcastError, TooMany
-from service.protocol.events import Gap, Joined, Occupancy
+from service.protocol.events import Gap, Joined, Left, Occupancy
 from service.protocol.identifiers import Position
 from service.rooms import recovery
 from service.rooms.budgets import Budgets
@@ -14,12 +18,14 @@ from service.rooms.key_use import KeyUse
 from service.rooms.local_rooms import LocalRooms, NodeServices
 from service.rooms.membership import Membership
 from service.rooms.messages import TenantMessages
+from service.rooms.presence import shown_member
 from service.rooms.room import Room
 from service.rooms.rules import Rulebook
+from service.rooms.tenant_presence import TenantPresence
 from service.tenants.snapshot import TenantSnapshot
 
 
-class ConnectionManager(TenantMessages):
+class ConnectionManager(TenantMessages, TenantPresence):
     """One tenant on this node. Litestar injects it; all of a tenant hangs on it, and nothing of another's."""
 
     def __init__(self, tenant: TenantSnapshot, services: NodeServices, node: str) -> None:
@@ -72,8 +78,10 @@ class ConnectionManager(TenantMessages):
         self.users.setdefault(connection.user, set()).add(connection)
         self.key_use.connected(connection.kid)
 
-    def disconnect(self, connection: Connection) -> None:
-        """The socket is gone: out of all rooms and counts. Nothing happens the second time."""
+    def disconnect(self, connection: Connection, *, has_grace: bool = False) -> None:
+        """The socket is gone: out of all rooms and counts; with a grace it keeps its places for so long as the rooms'
+        rules say. Nothing happens the second time.
+        """
         if self.connections.pop(connection.id, None) is None:
             return
         self.key_use.disconnected(connection.kid)
@@ -83,7 +91,9 @@ class ConnectionManager(TenantMessages):
             del self.users[connection.user]
         for member in list(connection.rooms.values()):
             self._forget(member)
-            self.broker.left(member.room.address, connection.id)
+            rules = member.room.rules
+            grace_ms = int(1_000 * rules.presence_grace_seconds) if has_grace and rules.presence else 0
+            self.broker.left(member.room.address, connection.id, grace_ms)
         self.broker.disconnected(self.tenant.id, connection.id, connection.user)
 
     # Rooms
@@ -94,15 +104,16 @@ class ConnectionManager(TenantMessages):
         room_id: str,
         since: Position | None,
         joined: Callable[[Joined, Gap | None], None],
+        shown: Shown = NOTHING_SHOWN,
     ) -> None:
         """Make the connection a member and call `joined`; what was missed, then live messages, follow by themselves.
 
         Raises TooMany (rooms of the connection or tenant, members of the room), Unavailable, and Forbidden if the
         membership was ended meanwhile.
         """
-        room, head = await self._open_and_join(connection, room_id)
+        room, head = await self._open_and_join(connection, room_id, shown)
         if connection.id not in self.connections:
-            self.rooms.close(room)
+            self._give_back(room, shown)
             self.broker.left(room.address, connection.id)
             return
         if (before := connection.rooms.get(room_id)) is not None:
@@ -111,17 +122,17 @@ class ConnectionManager(TenantMessages):
         member.is_recovering = since is not None
         room.members_everywhere = head.connections
         room.enter(member, head)
+        self.present(member, shown, head.snapshot)
         self._note_rooms(connection)
-        occupancy = Occupancy(connections=head.connections, users=head.users)
         try:
-            await self._recover(member, since, occupancy, joined)
+            await self._recover(member, since, head, joined)
         except BaseException:
             if member.is_current:
                 self.expel(connection, room_id)
             raise
         room.settle()  # what came around before the answer to the join
 
-    async def _open_and_join(self, connection: Connection, room_id: str) -> tuple[Room, RoomHead]:
+    async def _open_and_join(self, connection: Connection, room_id: str, shown: Shown) -> tuple[Room, RoomHead]:
         limits = self.tenant.limits
         most = limits.max_rooms_per_connection
         if most is not None and room_id not in connection.rooms and len(connection.rooms) + connection.joining >= most:
@@ -129,20 +140,28 @@ class ConnectionManager(TenantMessages):
         connection.joining += 1
         try:
             room = await self.rooms.open(room_id, limits.max_rooms)
+            if shown.watches:
+                self.rooms.watches.claim(room)
             try:
-                head = await self.broker.join(room.address, connection.id, connection.user, room.rules.max_members)
+                most_members = room.rules.max_members
+                head = await self.broker.join(room.address, connection.id, connection.user, most_members, shown)
             except BaseException:
-                self.rooms.close(room)
+                self._give_back(room, shown)
                 raise
             return room, head
         finally:
             connection.joining -= 1
 
+    def _give_back(self, room: Room, shown: Shown) -> None:
+        if shown.watches:
+            self.rooms.watches.release(room)
+        self.rooms.close(room)
+
     async def _recover(
         self,
         member: Membership,
         since: Position | None,
-        occupancy: Occupancy,
+        head: RoomHead,
         joined: Callable[[Joined, Gap | None], None],
     ) -> None:
         room = member.room
@@ -153,7 +172,12 @@ class ConnectionManager(TenantMessages):
             return
         position = f"{room.epoch}:{member.joined_offset}" if room.rules.keeps_history else None
         recovered = None if since is None else gap is None
-        joined(Joined(room=room.name, position=position, recovered=recovered, occupancy=occupancy), gap)
+        occupancy = Occupancy(connections=head.connections, users=head.users)
+        members = [shown_member(each) for each in head.snapshot.members] if head.snapshot is not None else UNSET
+        joined(
+            Joined(room=room.name, position=position, recovered=recovered, occupancy=occupancy, members=members), gap
+        )
+        self.rooms.watches.greet(member)
         if since is not None and page is not None:
             feed = recovery.feed(self.broker, member, since.offset, [page])
             member.feed = asyncio.get_running_loop().create_task(feed)
@@ -180,9 +204,18 @@ class ConnectionManager(TenantMessages):
             self._note_rooms(connection)
             self.broker.left(member.room.address, connection.id)
 
+    def put_out(self, user: str, room_id: str) -> None:
+        """End the membership of the user's connections on this node, and tell them."""
+        for connection in list(self.users.get(user, ())):
+            if room_id in connection.rooms:
+                subscriber = connection.subscriber
+                subscriber.send(event_frame(Left(room=room_id, reason="server"), subscriber.binary))
+                self.expel(connection, room_id)
+
     def _forget(self, member: Membership) -> None:
         del member.connection.rooms[member.room.name]
         member.room.remove(member)
+        self.rooms.watches.end(member)
         self.rooms.close(member.room)
 
     def _note_rooms(self, connection: Connection) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 
 from service.brokers.broker import Broker, Envelope, History, RoomAddress
-from service.protocol.events import HistoryEvent, HistoryItem
+from service.protocol.events import GapReason, HistoryEvent, HistoryItem
 from service.protocol.identifiers import Position, parse_position
 
 # A page ends here even if more was asked for (PROTOCOL.md, "history").
@@ -43,6 +43,12 @@ async def read_page(
         more=page.more,
         complete=is_complete,
     )
+
+
+def loss_reason(history: History, offset: int, is_stored: bool) -> GapReason:
+    """Why messages behind `offset` are gone from a room; is_stored: whether it keeps any."""
+    gone: GapReason = "limit" if history.cut_offset > offset else "expired"
+    return gone if is_stored else "unstored"
 
 
 async def _read(

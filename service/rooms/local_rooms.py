@@ -15,6 +15,7 @@ from service.rooms.room_rates import RoomRates
 from service.rooms.rules import RoomRules, Rulebook
 from service.rooms.turns import DeliveryQueue, Fanout
 from service.rooms.usage import UsageBook
+from service.rooms.watches import Watches
 
 # A room without members stays subscribed for so long: page reloads and reconnects need no new subscription.
 LINGER_SECONDS = 5.0
@@ -58,6 +59,7 @@ class LocalRooms:
         self.deliveries = DeliveryQueue(self._usage)
         self.rulebook = rulebook
         self.rates = RoomRates()
+        self.watches = Watches(services.broker)
         # Rooms that have not got the rulebook's rules yet.
         self._unruled: list[Room] = []
         self._lingering: dict[Room, float] = {}
@@ -146,10 +148,13 @@ class LocalRooms:
         """The next lease knows of no claim but those of the members it is told of: who joins claims again."""
         for room in self.by_name.values():
             room.is_open = False
+            if room.presence is not None:
+                self.watches.doubt(room)
 
     def tick(self) -> None:
         """Called a few times a second: repair what did not come around, let go of rooms that lingered long enough."""
         now = time.monotonic()
+        self.watches.tick()
         for room, since in list(self._expecting.items()):
             if room.is_caught_up:
                 if room.answer_passed():
@@ -179,6 +184,14 @@ class LocalRooms:
     def expects(self, room: Room) -> None:
         """Watch that the expected offset comes around."""
         self._expecting.setdefault(room, time.monotonic())
+
+    def plan_presence(self, room: Room) -> None:
+        """Have the room's watchers told of its members soon."""
+        self.watches.plan(room)
+
+    def doubt_presence(self, room: Room) -> None:
+        """Look at the room's members in Redis, soon."""
+        self.watches.doubt(room)
 
     def concerned(self, room: Room, messages: Sequence[Envelope]) -> list[Membership]:
         """Live members who published one of the messages, or are excluded from one."""

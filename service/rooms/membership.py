@@ -27,9 +27,10 @@ class Membership:
     offset: the last message it has, or passed over; counts only while it stands aside or takes its own messages.
     is_recovering: it is fed from history, and takes nothing of the deliveries.
     held: what it may not get before an earlier answer, or None.
+    state: what it shows in the room, JSON; empty if nothing.
     """
 
-    __slots__ = ("connection", "feed", "held", "is_recovering", "joined_offset", "offset", "room")
+    __slots__ = ("connection", "feed", "held", "is_recovering", "joined_offset", "offset", "room", "state")
 
     def __init__(self, connection: "Connection", room: "Room") -> None:
         self.connection = connection
@@ -37,6 +38,7 @@ class Membership:
         self.joined_offset = 0
         self.offset = 0
         self.is_recovering = False
+        self.state = b""
         self.held: list[Item] | None = None
         # The task that feeds it from history (`recovery.feed`), while it does.
         self.feed: asyncio.Task[None] | None = None

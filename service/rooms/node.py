@@ -194,6 +194,12 @@ class Node:
         for found in list(manager.users.get(user, ())) if user is not None else named:
             found.close(CloseCode.DISCONNECTED, "disconnected by the tenant's server", reconnect=reconnect)
 
+    def receive_expulsion(self, tenant_id: str, room: str, user: str) -> None:
+        """Put the local connections of the user out of the room."""
+        manager = self._managers.get(tenant_id)
+        if manager is not None:
+            manager.put_out(user, room)
+
     def receive_tenant_change(self, tenant_id: str) -> None:
         """Look at the tenant again, now."""
         self._begin_reload(tenant_id)

@@ -14,6 +14,7 @@ from service.protocol.errors import CloseCode, RoomcastError
 from service.protocol.events import Gap, GapReason
 from service.protocol.identifiers import Position
 from service.rooms.fanout import Item, Ready, message_payload
+from service.rooms.history import loss_reason
 from service.rooms.membership import Membership
 from service.telemetry import counters, new_incident
 
@@ -51,7 +52,7 @@ async def begin(broker: Broker, member: Membership, since: Position) -> Recovery
     if page.head.epoch != since.epoch or room.epoch != since.epoch:
         return Recovery(_gap(member, since, "epoch"), None)
     if page.first > since.offset + 1:
-        return Recovery(_gap(member, since, room.loss_reason(page, since.offset)), None)
+        return Recovery(_gap(member, since, loss_reason(page, since.offset, room.is_stored)), None)
     return Recovery(None, page)
 
 

@@ -1,20 +1,22 @@
 """One room on this node: who is here, what came last, and in which order everything is handed on.
 
 The law of a room: offsets of one epoch are taken as +1, +1, +1. What was seen is dropped, a jump is repaired from
-history before anything later is taken, and what cannot be repaired is told as a `gap`. All of this is plain methods;
-only the repair itself awaits the broker (`repair.py`).
+history before anything later is taken, and what cannot be repaired is told as a `gap`. Only `repair.py` awaits.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
 
 from service.brokers.broker import Envelope, History, Origin, RoomAddress, RoomHead
+from service.brokers.members import PresenceChange
 from service.protocol.codec import encode_event
 from service.protocol.events import Gap, GapReason
 from service.protocol.identifiers import Position
 from service.rooms.attendant import Attendant
 from service.rooms.fanout import NO_SHAPE, Delivery, Item, Ready, Subscriber, Taker, message_payload
+from service.rooms.history import loss_reason
 from service.rooms.membership import Membership
+from service.rooms.presence import RoomPresence
 from service.rooms.room_rates import RoomRate
 from service.rooms.rules import RoomRules
 from service.rooms.slow_consumers import signal_ready, spare_items
@@ -38,27 +40,25 @@ class Room:
     __slots__ = (
         "_attendant", "_has_missed", "_shape", "address", "arrived", "aside", "claims", "deliveries", "ended_epochs",
         "epoch", "expected_epoch", "expected_offset", "is_claimed", "is_open", "is_repairing", "is_stored",
-        "is_subscribed", "live", "members_everywhere", "name", "offset", "opening", "prefix", "queue",
+        "is_subscribed", "live", "members_everywhere", "name", "offset", "opening", "prefix", "presence", "queue",
         "rate", "rules",
     )  # fmt: skip
 
     def __init__(self, name: str, address: RoomAddress, attendant: Attendant, rules: RoomRules) -> None:
-        self.name = name
-        self.address = address
+        self.name, self.address, self.rules = name, address, rules
         self.prefix = b'{"type":"message","room":"%b",' % name.encode()
         self._attendant, self.queue = attendant, attendant.deliveries
-        self.rules = rules
         self.rate: RoomRate | None = None  # none: the rules set none
+        self.presence: RoomPresence | None = None  # while somebody here watches
         # Who is here: `live` members simply get every delivery, those `aside` take what applies.
         self.live: dict[Subscriber, Membership] = {}
         self.aside: dict[Membership, None] | None = None
         # Rises with every change of `live`: deliveries of one shape have the same subscribers.
         self._shape = 0
-        self.claims = self.members_everywhere = 0
+        self.claims = self.members_everywhere = self.offset = 0
         self.is_claimed = self.is_open = self.is_subscribed = self.is_repairing = self._has_missed = False
         self.opening: asyncio.Future[None] | None = None
         self.epoch: str | None = None
-        self.offset = 0
         self.ended_epochs: tuple[str, ...] = ()
         self.is_stored = rules.keeps_history
         self.arrived: list[Envelope] = []
@@ -84,7 +84,12 @@ class Room:
         hearers = [ear for ear, member in self.live.items() if origin.echo or member.connection.id != origin.connection]
         if self.rate is not None:
             self.rate.hear(1)
-        self._queue(Delivery([Item(ready, None)], hearers, [], NO_SHAPE))
+        self.hand_on(Delivery([Item(ready, None)], hearers, [], NO_SHAPE))
+
+    def receive_presence(self, change: PresenceChange) -> None:
+        """Members came, changed or went: watchers are told soon."""
+        if self.presence is not None and self.presence.take(change):
+            self._attendant.plan_presence(self)
 
     def receive_epoch(self, head: Position) -> None:
         """The epoch ended: where the new one stands is where live goes on."""
@@ -95,7 +100,8 @@ class Room:
             self.begin_epoch(head)
 
     def receive_interruption(self) -> None:
-        """Messages may have been missed: read them."""
+        """Messages and changes may have been missed: read them."""
+        self._attendant.doubt_presence(self)
         if self.epoch is None:
             self.lose_place()
         else:
@@ -165,15 +171,10 @@ class Room:
         messages = [message for message in history.messages if message.offset > self.offset]
         first = messages[0].offset if messages else history.head.offset + 1
         if first > self.offset + 1:
-            self.skip_to(Position(self.epoch, first - 1), self.loss_reason(history, self.offset))
+            self.skip_to(Position(self.epoch, first - 1), loss_reason(history, self.offset, self.is_stored))
         if messages:
             self.offset = messages[-1].offset
             self._announce(messages)
-
-    def loss_reason(self, history: History, offset: int) -> GapReason:
-        """Why messages behind `offset` are gone."""
-        gone: GapReason = "limit" if history.cut_offset > offset else "expired"
-        return gone if self.is_stored else "unstored"
 
     def expect(self, position: Position) -> None:
         """Redis has told of this place, so it must come around soon, or is read."""
@@ -230,8 +231,7 @@ class Room:
             self._shape += 1
             for delivery in self.deliveries:
                 member.take(delivery.withdraw(subscriber))
-        if self.aside is None:
-            self.aside = {}
+        self.aside = self.aside or {}
         self.aside[member] = None
 
     def remove(self, member: Membership) -> None:
@@ -287,9 +287,10 @@ class Room:
         subscribers = list(self.live)
         for member in concerned:
             subscribers.remove(member.connection.subscriber)
-        self._queue(Delivery(items, subscribers, takers, self._shape))
+        self.hand_on(Delivery(items, subscribers, takers, self._shape))
 
-    def _queue(self, delivery: Delivery) -> None:
+    def hand_on(self, delivery: Delivery) -> None:
+        """Queue a delivery behind the room's others."""
         self.deliveries.append(delivery)
         self._attendant.fanout.add(self.queue, delivery, self.deliveries.remove)
 

@@ -70,9 +70,22 @@ def test_only_rights_count(server: Server, acme: Tenant) -> None:
         problem_of(run(server, token, command), "forbidden")
 
 
-def test_members_come_with_a_later_version(server: Server, acme: Tenant) -> None:
-    answer = run(server, acme.token("ann", rooms={"*": ["*"]}), {"type": "members", "room": "open"})
-    assert "not in this version" in problem_of(answer, "forbidden").detail
+def test_members_are_listed_with_the_right_presence(server: Server) -> None:
+    tenant = make_tenant(server, "peopled")
+    rights = {"info": {"name": "Ann"}, "rooms": {"*": ["*"]}, "join": ["lobby"]}
+    reader = tenant.token("bob", rooms={"lobby": ["presence"]})
+    with socket_of(server, tenant.token("ann", **rights)) as socket:
+        connection = expects(socket, "welcome")["connection"]
+        expects(socket, "joined")
+        answer = run(server, reader, {"type": "members", "room": "lobby", "id": 7}).json()
+        (member,) = answer.pop("members")
+        assert member.pop("joined_at_ms") > 1_700_000_000_000
+        assert member == {"user": "ann", "connection": connection, "info": {"name": "Ann"}}
+        occupancy = {"connections": 1, "users": 1}
+        assert answer == {"type": "members", "id": 7, "room": "lobby", "occupancy": occupancy}
+    problem_of(run(server, reader, {"type": "members", "room": "other"}), "forbidden")
+    cursor = {"type": "members", "room": "lobby", "cursor": "nonsense"}
+    assert problem_of(run(server, reader, cursor), "invalid").path == "$.cursor"
 
 
 @pytest.mark.provokes("error:unknown_command")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.cursors import read_cursor, write_cursor
+from service.protocol.cursors import read_cursor, write_cursor
 from service.protocol.errors import Invalid
 
 names = st.text(min_size=1, max_size=100)

@@ -96,9 +96,9 @@ def test_every_operation_reads_as_a_method_and_says_what_it_does() -> None:
         "createKey", "createSigningKey", "createToken", "deleteRoomType", "disconnect", "disconnectUser",
         "forgetMessages", "getConnection", "getCounts", "getRoom", "getRoomType", "getUsage", "getUser",
         "listChanges",
-        "listConnections", "listKeys", "listMessages", "listRoomTypes", "listRooms", "listSigningKeys",
-        "publishMessage", "publishMessages", "putRoomType", "revokeKey", "revokeSigningKey", "revokeTokens",
-        "sendToUser",
+        "listConnections", "listKeys", "listMembers", "listMessages", "listRoomTypes", "listRooms", "listSigningKeys",
+        "publishMessage", "publishMessages", "putRoomType", "removeMember", "revokeKey",
+        "revokeSigningKey", "revokeTokens", "sendToUser",
     }  # fmt: skip
     assert set(ids) == {
         *of_a_tenant, *(f"{name}ForTenant" for name in of_a_tenant),

@@ -85,3 +85,47 @@ def test_the_same_names_in_two_tenants_are_two_rooms(server: Server, rest: Rest)
         assert theirs.gets("/v1/rooms/same/messages")["messages"] == []
         theirs.publishes("same", "theirs")
     assert [item["data"] for item in rest.gets("/v1/rooms/same/messages")["messages"]] == ["ours"]
+
+
+def test_members_are_paged_by_cursor_as_the_command_does(server: Server) -> None:
+    tenant = make_tenant(server, "crowded")
+    with Rest(server, tenant.api_key) as rest, socket_of(server, tenant.token("ann", join=["a", "b"])) as first:
+        ann = expects(first, "welcome")["connection"]
+        with socket_of(server, tenant.token("bob", join=["a"])) as second:
+            bob = expects(second, "welcome")["connection"]
+            for socket, events in ((first, 2), (second, 1)):
+                for _ in range(events):
+                    expects(socket, "joined")
+            page = rest.gets("/v1/rooms/a/members?limit=1")
+            assert page["occupancy"] == {"connections": 2, "users": 2}
+            cursor = page["next_cursor"]
+            rest_of_it = rest.gets(f"/v1/rooms/a/members?limit=1&cursor={cursor}")
+            assert "next_cursor" not in rest_of_it
+            found = [member["connection"] for member in page["members"] + rest_of_it["members"]]
+            assert found == sorted([ann, bob])
+            for path in (f"/v1/rooms/b/members?cursor={cursor}", "/v1/rooms/a/members?cursor=nonsense"):
+                assert rest.refused("invalid", "GET", path).path == "$.cursor"
+            for limit in (0, 1_001, "x"):
+                rest.refused("invalid", "GET", f"/v1/rooms/a/members?limit={limit}")
+        assert rest.gets("/v1/rooms/nobody-here/members")["members"] == []
+
+
+def test_a_user_is_put_out_of_one_room_alone(server: Server) -> None:
+    tenant = make_tenant(server, "strict-host")
+    with Rest(server, tenant.api_key) as rest, socket_of(server, tenant.token("ann", join=["a", "b"])) as socket:
+        for event in ("welcome", "joined", "joined"):
+            expects(socket, event)
+        assert rest.ask("DELETE", "/v1/rooms/a/members/ann").status_code == 202
+        left = expects(socket, "left")
+        assert (left["room"], left["reason"]) == ("a", "server")
+        assert rest.gets("/v1/rooms/a/members")["members"] == []
+        assert len(rest.gets("/v1/rooms/b/members")["members"]) == 1
+        assert rest.ask("DELETE", "/v1/rooms/a/members/nobody").status_code == 202
+        rest.refused("invalid", "DELETE", "/v1/rooms/a/members/%01")
+
+
+def test_a_room_without_presence_has_no_list_of_members(server: Server) -> None:
+    tenant = make_tenant(server, "discreet")
+    with Rest(server, tenant.api_key) as rest:
+        rest.ask("PUT", "/v1/room-types/quiet", {"pattern": "quiet:*", "presence": False})
+        assert rest.refused("forbidden", "GET", "/v1/rooms/quiet:1/members").room == "quiet:1"

@@ -24,6 +24,7 @@ from service.brokers.broker import (
     Retention,
     RoomAddress,
 )
+from service.brokers.members import PresenceChange
 from service.brokers.redis import RedisConnectionManager
 from service.brokers.server_binary import find_server
 from service.protocol.errors import RoomcastError, Unavailable
@@ -101,6 +102,7 @@ class Room:
         self.messages: list[Envelope] = []
         self.signals: list[tuple[Origin, bytes]] = []
         self.epochs: list[Position] = []
+        self.presence: list[PresenceChange] = []
         self.interruptions = 0
         self.changed = asyncio.Event()
 
@@ -114,6 +116,10 @@ class Room:
 
     def receive_epoch(self, head: Position) -> None:
         self.epochs.append(head)
+        self.changed.set()
+
+    def receive_presence(self, change: PresenceChange) -> None:
+        self.presence.append(change)
         self.changed.set()
 
     def receive_interruption(self) -> None:
@@ -167,8 +173,14 @@ class NodeListener:
     def receive_disconnect(self, tenant_id: str, user: str | None, connection: str | None, reconnect: bool) -> None:
         self._note("disconnect", tenant_id, user, connection, reconnect)
 
+    def receive_expulsion(self, tenant_id: str, room: str, user: str) -> None:
+        self._note("expulsion", tenant_id, room, user)
+
     def receive_tenant_change(self, tenant_id: str) -> None:
         self._note("change", tenant_id)
+
+    def receive_drain(self) -> None:
+        self._note("drain")
 
     def turn_ended(self) -> None:
         self.turns += 1

@@ -17,10 +17,10 @@ async def test_joining_counts_connections_and_users_on_all_nodes(a: Node, b: Nod
     ]
     assert [(head.connections, head.users) for head in heads] == [(1, 1), (2, 1), (3, 2)]
     published = await b.publish(there)
-    assert (await a.join(here, "connection-1", "alice", None)) == (published.position, 3, 2)
+    assert (await a.join(here, "connection-1", "alice", None)) == (published.position, 3, 2, None)
     await b.leave(there, "connection-3")
     await b.leave(there, "connection-3")
-    assert await a.describe_room(here) == (published.position, 2, 1)
+    assert await a.describe_room(here) == (published.position, 2, 1, None)
 
 
 async def test_only_its_own_node_ends_a_membership(a: Node, b: Node) -> None:

@@ -223,7 +223,7 @@ async def test_a_room_is_described_once_it_was_seen(a: Node) -> None:
     await a.join(address, "connection-1", "alice", None)
     await a.join(address, "connection-2", "alice", None)
     described = await a.describe_room(address)
-    assert described == (published.position, 2, 1)
+    assert described == (published.position, 2, 1, None)
     assert (await a.publish(address)).members == 2
 
 

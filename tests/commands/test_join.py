@@ -89,14 +89,6 @@ async def test_joining_a_joined_room_is_a_fresh_join(connect: Connect) -> None:
     await alice.hears_nothing()
 
 
-async def test_watch_and_state_are_not_in_this_version(connect: Connect, binary: bool) -> None:
-    alice = await connect(binary=binary)
-    for field in ({"watch": True}, {"state": {"typing": True}}):
-        error = await alice.refused("forbidden", "join", room="chat", **field)
-        assert "not in this version" in error.message
-    await alice.joins("chat", watch=False)
-
-
 async def test_leaving_ends_delivery_and_is_answered_also_for_a_room_not_joined(connect: Connect, binary: bool) -> None:
     alice, bob = await connect("alice", binary=binary), await connect("bob")
     assert (await alice.asks(Left, "leave", room="never")).reason == "asked"
@@ -108,13 +100,3 @@ async def test_leaving_ends_delivery_and_is_answered_also_for_a_room_not_joined(
     await alice.expects(Message, room="other", data="heard")
     await alice.asks(Left, "leave", room="chat")
     assert (await bob.joins("chat")).occupancy.connections == 1
-
-
-@pytest.mark.parametrize("command", ["set_state", "members"])
-async def test_commands_of_a_later_version_are_forbidden(connect: Connect, command: str, binary: bool) -> None:
-    alice = await connect(binary=binary)
-    await alice.joins("chat")
-    fields = {"state": 1} if command == "set_state" else {}
-    error = await alice.refused("forbidden", command, room="chat", **fields)
-    assert "not in this version" in error.message
-    assert error.room == "chat"

@@ -2,17 +2,13 @@
 
 SCHEMAS = "schemas of room types, and the contract made of them"
 INSIGHT = "stats and traces"
-PRESENCE = "presence: members, set_state, watch, state"
 
 WAITING: dict[str, str] = {
     "error:schema": SCHEMAS,
-    "limit:max_state_bytes": PRESENCE,
 }
 """By row of the error, close and limit tables: `error:<code>`, `close:<code>`, `limit:<name>`."""
 
 WAITING_ROUTES: dict[str, str] = {
-    "GET /v1/rooms/{room}/members": PRESENCE,
-    "DELETE /v1/rooms/{room}/members/{user}": PRESENCE,
     "GET /v1/stats": INSIGHT,
     "POST /v1/traces": INSIGHT,
     "GET /v1/traces/{trace}": INSIGHT,

@@ -7,7 +7,21 @@ import msgspec
 import pytest
 
 from service.protocol.commands import WebSocketCommand
-from service.protocol.events import Direct, Gap, HistoryEvent, Left, Message, Pong, Sent, SignalEvent, Signalled
+from service.protocol.events import (
+    Direct,
+    Gap,
+    HistoryEvent,
+    Left,
+    MembersEvent,
+    Message,
+    Occupancy,
+    Pong,
+    Presence,
+    Sent,
+    SignalEvent,
+    Signalled,
+    StateSet,
+)
 from service.tenants.audit import OPERATOR
 from tests.isolation.conftest import Side, Sides
 from tests.support.live_server import LiveNode
@@ -89,12 +103,22 @@ async def pings(one: Side, _other: Side) -> None:
     await one.near.asks(Pong, "ping")
 
 
-async def asks_for_members(one: Side, _other: Side) -> None:
-    await one.near.refused("forbidden", "members", room="chat")
+async def asks_for_members(one: Side, other: Side) -> None:
+    page = await one.near.asks(MembersEvent, "members", room="chat", limit=1)
+    rest = await one.near.asks(MembersEvent, "members", room="chat", cursor=page.next_cursor)
+    found = {member.connection for member in page.members + rest.members}
+    assert found == {one.near.welcome.connection, one.far.welcome.connection}
+    assert page.occupancy == rest.occupancy == Occupancy(connections=2, users=1)
+    foreign = await other.near.asks(MembersEvent, "members", room="chat", limit=1)
+    await one.near.refused("invalid", "members", room="chat", cursor=foreign.next_cursor)
 
 
-async def sets_state(one: Side, _other: Side) -> None:
-    await one.near.refused("forbidden", "set_state", room="chat", state=1)
+async def sets_state(one: Side, other: Side) -> None:
+    for side in (one, other):
+        await side.far.joins("chat", watch=True)
+    await one.near.asks(StateSet, "set_state", room="chat", state=one.word)
+    told = await one.far.expects(Presence)
+    assert [member.connection for member in told.changed] == [one.near.welcome.connection]
 
 
 ACTS: dict[str, Callable[[Side, Side], Awaitable[None]]] = {

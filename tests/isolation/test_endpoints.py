@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.protocol.events import Direct, Gap, Message
+from service.protocol.events import Direct, Gap, Left, Message
 from tests.isolation import settings
 from tests.isolation.conftest import Side, Sides
 from tests.support.live_server import LiveNode
@@ -35,6 +35,24 @@ async def reads_a_room(one: Side, other: Side) -> list[Any]:
     room = await one.rest.get("/v1/rooms/chat")
     assert (room["connections"], room["users"], room["position"]) == (2, 1, one.positions[2])
     return [room, *unseen]
+
+
+async def lists_members(one: Side, other: Side) -> list[Any]:
+    page = await one.rest.get("/v1/rooms/chat/members?limit=1")
+    rest = await one.rest.get(f"/v1/rooms/chat/members?limit=1&cursor={page['next_cursor']}")
+    found = {member["connection"] for member in page["members"] + rest["members"]}
+    assert found == {one.near.welcome.connection, one.far.welcome.connection}
+    foreign = await other.rest.get("/v1/rooms/chat/members?limit=1")
+    refused = await one.rest.refused(400, "invalid", "GET", f"/v1/rooms/chat/members?cursor={foreign['next_cursor']}")
+    return [page, rest, refused]
+
+
+async def puts_a_user_out_of_a_room(one: Side, other: Side) -> list[Any]:
+    await other.far.joins("chat", watch=True)
+    assert (await one.rest.ask("DELETE", "/v1/rooms/chat/members/alice")).status_code == 202
+    for client in (one.near, one.far):
+        await client.expects(Left, room="chat", reason="server")
+    return []
 
 
 async def reads_messages(one: Side, other: Side) -> list[Any]:
@@ -134,6 +152,8 @@ ACTS: dict[tuple[str, str], Act] = {
     ("get", "/v1/counts"): counts,
     ("get", "/v1/rooms"): lists_rooms,
     ("get", "/v1/rooms/{room}"): reads_a_room,
+    ("get", "/v1/rooms/{room}/members"): lists_members,
+    ("delete", "/v1/rooms/{room}/members/{user}"): puts_a_user_out_of_a_room,
     ("get", "/v1/rooms/{room}/messages"): reads_messages,
     ("post", "/v1/rooms/{room}/messages"): publishes,
     ("delete", "/v1/rooms/{room}/messages"): forgets_messages,

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from service.brokers.broker import Broker, ConnectionEntry, History, RoomAddress, RoomHead, RoomReceiver
 from service.brokers.control import TenantSize
+from service.brokers.members import NOTHING_SHOWN, Shown, Snapshot
 from service.protocol.errors import Unavailable
 from service.protocol.events import Gap, Joined
 from service.protocol.identifiers import Position
@@ -31,6 +32,11 @@ class SimulatedBroker:
         self.claims: set[str] = set()
         self.receivers: dict[str, RoomReceiver] = {}
         self.members: dict[str, set[str]] = {}
+        self.is_ready = True
+        self.sequence = 1_000_000
+        self.shown: dict[tuple[str, str], Shown] = {}
+        self.graces: dict[tuple[str, str], int] = {}
+        self.unwatched: list[str] = []
         self.most_members: dict[str, int | None] = {}
         self.head = Position(EPOCH, 0)
         self.history = History(Position(EPOCH, 0), 1, 0, (), False)
@@ -78,15 +84,38 @@ class SimulatedBroker:
     def unsubscribe(self, address: RoomAddress) -> None:
         del self.receivers[address.room]
 
-    async def join(self, address: RoomAddress, connection: str, user: str, max_members: int | None) -> RoomHead:
+    async def join(
+        self, address: RoomAddress, connection: str, user: str, max_members: int | None, shown: Shown = NOTHING_SHOWN
+    ) -> RoomHead:
         self.most_members[address.room] = max_members
         head = self.head  # as Redis tells it: what comes around before the answer may lie behind it
         await self._ask("join")
         self.members.setdefault(address.room, set()).add(connection)
-        return RoomHead(head, len(self.members[address.room]), 1)
+        count = len(self.members[address.room])
+        self.shown[address.room, connection] = shown
+        return RoomHead(head, count, 1, Snapshot(self.sequence, count, 1) if shown.watches else None)
 
-    def left(self, address: RoomAddress, connection: str) -> None:
+    def left(self, address: RoomAddress, connection: str, grace_ms: int = 0) -> None:
         self.members.get(address.room, set()).discard(connection)
+        self.graces[address.room, connection] = grace_ms
+
+    def set_info(self, address: RoomAddress, connection: str, info: bytes) -> None:
+        shown = self.shown[address.room, connection]
+        self.shown[address.room, connection] = shown._replace(info=info)
+
+    async def set_state(self, address: RoomAddress, connection: str, state: bytes) -> bool:
+        await self._ask("set_state")
+        if connection not in self.members.get(address.room, ()):
+            return False
+        self.shown[address.room, connection] = self.shown[address.room, connection]._replace(state=state)
+        return True
+
+    async def watch(self, address: RoomAddress) -> Snapshot:
+        await self._ask("watch")
+        return Snapshot(self.sequence, len(self.members.get(address.room, ())), 1)
+
+    def unwatch(self, address: RoomAddress) -> None:
+        self.unwatched.append(address.room)
 
     async def leave(self, address: RoomAddress, connection: str) -> None:
         self.left(address, connection)

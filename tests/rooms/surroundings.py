@@ -84,6 +84,8 @@ class Surroundings:
         self.connections: dict[str, Connection] = {}
         self.repairs: list[Room] = []
         self.expecting: list[Room] = []
+        self.planned: list[Room] = []
+        self.doubted: list[Room] = []
         self.room = Room("chat", RoomAddress("t1", "chat", 0, None), self, rules())
 
     def has_arrivals(self, room: Room) -> None:
@@ -94,6 +96,12 @@ class Surroundings:
 
     def expects(self, room: Room) -> None:
         self.expecting.append(room)
+
+    def plan_presence(self, room: Room) -> None:
+        self.planned.append(room)
+
+    def doubt_presence(self, room: Room) -> None:
+        self.doubted.append(room)
 
     def concerned(self, room: Room, messages: Sequence[Envelope]) -> list[Membership]:
         members = []
