@@ -130,9 +130,9 @@ def test_a_bucket_never_grants_more_than_rate_times_time_and_its_burst(steps: li
 
 def test_who_is_turned_away_gets_a_time_of_its_own_as_fast_as_the_rate_lets_in() -> None:
     appointments = Appointments()
-    assert [appointments.make(10, 5.0) for _ in range(3)] == [100, 200, 300]
-    assert appointments.make(10, 5.25) == 150  # behind the one at 5.3
-    assert appointments.make(10, 60.0) == 100
+    assert [appointments.make(8, 5.0) for _ in range(3)] == [125, 250, 375]
+    assert appointments.make(8, 5.25) == 250  # behind the one at 5.375
+    assert appointments.make(8, 60.0) == 125
 
 
 def test_nobody_is_sent_away_for_longer_than_25_s_and_not_all_for_as_long() -> None:
