@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -198,6 +199,7 @@ def node_config(settings: Settings, control: socket.socket, application: Litesta
 
     class HttpProtocol(GuardedHttpProtocol):
         head_timeout_seconds = settings.handshake_timeout_seconds
+        descriptor_limit = raise_descriptor_limit()
 
     return uvicorn.Config(
         told_failures(application, control),
@@ -212,6 +214,16 @@ def node_config(settings: Settings, control: socket.socket, application: Litesta
         backlog=2048,
         timeout_graceful_shutdown=max(1, round(settings.stop_timeout_seconds)),
     )
+
+
+def raise_descriptor_limit() -> int:
+    """Take as many file descriptors as the process may have; how many that are. Each socket takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # macOS takes no limit that is infinite
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def metrics_server() -> uvicorn.Server:

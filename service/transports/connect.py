@@ -36,7 +36,7 @@ from service.tenants.claims import Grant
 from service.tenants.limits import Limits
 from service.tenants.tokens import verify
 from service.transports.door import Door
-from service.transports.handover import take_over
+from service.transports.handover import SURPLUS, take_over
 from service.transports.live_socket import LiveSocket
 from service.transports.subprotocols import Offer, read_offer, values_of
 
@@ -94,6 +94,8 @@ async def provide_admission(socket: Socket) -> Admission:
     admission = Admission(door, read_offer(headers), address)
     try:
         door.take_connect(admission.address)
+        if SURPLUS in socket.scope["extensions"]:
+            raise Unavailable("this node has as many sockets as it can", retry_after_ms=door.gate.turn_away())
         await door.gate.enter()
         if admission.offer.refusal is not None:
             raise admission.offer.refusal

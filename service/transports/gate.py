@@ -45,15 +45,17 @@ class Gate:
         if self._left:
             self._left -= 1
             return
-        rate = self.rate_per_second
-        if len(self._waiting) >= rate * MAX_WAIT_SECONDS:
-            wait_ms = self._appointments.make(rate, self._clock())
-            raise Unavailable("more clients come than this node lets in", retry_after_ms=wait_ms)
+        if len(self._waiting) >= self.rate_per_second * MAX_WAIT_SECONDS:
+            raise Unavailable("more clients come than this node lets in", retry_after_ms=self.turn_away())
         if not self._waiting:
             self._crowd_since, self._passed = self._clock(), 0
         turn = loop.create_future()
         self._waiting.append(turn)
         await turn
+
+    def turn_away(self) -> int:
+        """In how many milliseconds one who can't come in may come again."""
+        return self._appointments.make(self.rate_per_second, self._clock())
 
     def _end_turn(self) -> None:
         self._left = ENTRIES_PER_TURN

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 MAX_EARLY_BYTES: Final = 64 * 1024
 
 _EXTENSION: Final = "roomcast.handover"
+#: An extension of a handshake's scope for which the process has no file descriptor to spare.
+SURPLUS: Final = "roomcast.surplus"
 
 
 def take_over(

@@ -5,6 +5,7 @@ like, and parse it a second time, which is a quarter of what a connect costs.
 """
 
 import asyncio
+import sys
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -15,13 +16,18 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.protocol.errors import ErrorCode, Malformed, RoomcastError
-from service.transports.handover import HandoverProtocol
+from service.transports.handover import SURPLUS, HandoverProtocol
 from service.transports.handshake import BadHandshake, read_opening
 from service.transports.refusal import refuse
 
 MAX_HEADERS: Final = 100
 MAX_LINE_BYTES: Final = 8_192
 MAX_HEAD_BYTES: Final = 64 * 1024
+# File descriptors of the last ones that sockets don't get: Redis, SQL, requests and refusals go on, and who comes hears
+# why not. Of these, the last that no connection gets at all. The kernel gives the lowest free number, so a connection's
+# own tells how many are taken.
+RESERVED_DESCRIPTORS: Final = 128
+LAST_DESCRIPTORS: Final = 32
 
 
 class _TooMuch(Exception):
@@ -41,6 +47,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     head_timeout_seconds = 5.0
     body_timeout_seconds = 30.0
+    descriptor_limit = sys.maxsize  # of the process
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,6 +58,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._unfinished_bytes = 0  # received while the head was not complete
         self._over_limit = ""
         self._is_upgrade: bool | None = None
+        self._is_surplus = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A new connection has 5 s for its first head. As uvicorn's, less the server's own address and its logs."""
@@ -61,6 +69,10 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self.client = peer[:2] if isinstance(peer, tuple) else None
         self.scheme = "http"
         self._watch()
+        descriptor = transport.get_extra_info("socket").fileno()
+        self._is_surplus = descriptor >= self.descriptor_limit - RESERVED_DESCRIPTORS
+        if descriptor >= self.descriptor_limit - LAST_DESCRIPTORS:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, or no longer ours (`exc` is given then, so that the transport stays open)."""
@@ -189,7 +201,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             "headers": self.headers,
             "subprotocols": subprotocols,
             "state": self.app_state.copy(),
-            "extensions": {"websocket.http.response": {}},
+            "extensions": {"websocket.http.response": {}, **({SURPLUS: {}} if self._is_surplus else {})},
         }
 
     def _upgrade(self, behind: bytes) -> None:

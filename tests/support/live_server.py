@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -39,8 +40,8 @@ class LiveNode:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> "LiveNode":
-        """Start the process; `wait` until it serves."""
+    def start(self, descriptors: int | None = None) -> "LiveNode":
+        """Start the process, with so many file descriptors at most; `wait` until it serves."""
         listener = socket.create_server(("127.0.0.1", self.port), backlog=2048)
         self.port = listener.getsockname()[1]
         self._control, control_in_child = socket.socketpair()
@@ -52,6 +53,8 @@ class LiveNode:
                 stdout=log,
                 stderr=log,
             )
+        if descriptors is not None:
+            resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
         self._control.sendall(msgspec.json.encode(Order("serve", self._variables)) + b"\n")
         return self
 
