@@ -94,7 +94,7 @@ async def provide_admission(socket: Socket) -> Admission:
     admission = Admission(door, read_offer(headers), address)
     try:
         door.take_connect(admission.address)
-        if SURPLUS in socket.scope["extensions"]:
+        if SURPLUS in (socket.scope["extensions"] or ()):
             raise Unavailable("this node has as many sockets as it can", retry_after_ms=door.gate.turn_away())
         await door.gate.enter()
         if admission.offer.refusal is not None:

@@ -40,7 +40,7 @@ class LiveNode:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, descriptors: int | None = None) -> "LiveNode":
+    def start(self, descriptor_limit: int | None = None) -> "LiveNode":
         """Start the process, with so many file descriptors at most; `wait` until it serves."""
         listener = socket.create_server(("127.0.0.1", self.port), backlog=2048)
         self.port = listener.getsockname()[1]
@@ -53,8 +53,8 @@ class LiveNode:
                 stdout=log,
                 stderr=log,
             )
-        if descriptors is not None:
-            resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
+        if descriptor_limit is not None:
+            resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (descriptor_limit, descriptor_limit))
         self._control.sendall(msgspec.json.encode(Order("serve", self._variables)) + b"\n")
         return self
 
