@@ -272,12 +272,15 @@ async def handshake(
     reader, writer = await asyncio.open_connection(sock=kernel_socket)
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
     writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode() + behind)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        status, answered = await _read_head(reader)
-        if status != 101:
-            body = await reader.readexactly(int(answered.get("content-length", 0)))
-            writer.transport.abort()
-            raise Refused(status, answered, body)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            status, answered = await _read_head(reader)
+            if status != 101:
+                body = await reader.readexactly(int(answered.get("content-length", 0)))
+                raise Refused(status, answered, body)
+    except BaseException:
+        writer.transport.abort()
+        raise
     return Client(reader, writer, answered.get("sec-websocket-protocol"))
 
 
