@@ -256,9 +256,7 @@ async def handshake(
         offered.append(f"roomcast.token.{token}")
     elif token:
         sent["Authorization"] = f"Bearer {token}"
-    if offered:
-        sent["Sec-WebSocket-Protocol"] = ", ".join(offered)
-    sent |= headers or {}
+    sent |= ({"Sec-WebSocket-Protocol": ", ".join(offered)} if offered else {}) | dict(headers or {})
     host, port = address.removeprefix("http://").split(":")
     kernel_socket = socket.socket()
     if receive_buffer_bytes is not None:
