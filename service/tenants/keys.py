@@ -34,8 +34,8 @@ _API_KEY = re.compile(
 )
 
 HMAC_MIN_BYTES = 32  # RFC 7518, section 3.2: a key of the hash's size or larger
-_CURVES = {"ES256": "P-256", "EdDSA": "Ed25519"}
-ALGORITHMS: tuple[str, ...] = ("HS256", "ES256", "EdDSA")
+_CURVES = {"ES256": "P-256", "EdDSA": "Ed25519", "Ed25519": "Ed25519"}  # RFC 9864 renames EdDSA: both are taken
+ALGORITHMS: tuple[str, ...] = ("HS256", *_CURVES)
 
 
 class SealingKeyError(Exception):

@@ -168,7 +168,12 @@ def test_signing_keys_rotate_without_a_lost_connection(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "key"), [("ES256", ECKey.generate_key("P-256")), ("EdDSA", OKPKey.generate_key("Ed25519"))]
+    ("algorithm", "key"),
+    [
+        ("ES256", ECKey.generate_key("P-256")),
+        ("EdDSA", OKPKey.generate_key("Ed25519")),
+        ("Ed25519", OKPKey.generate_key("Ed25519")),
+    ],
 )
 @pytest.mark.parametrize("form", ["pem", "jwk"])
 def test_an_imported_public_key_verifies_tokens(
