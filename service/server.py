@@ -123,9 +123,16 @@ class NodeServer(uvicorn.Server):
         if self._draining is None:
             node = self._node
             node.is_draining = True
+            self._let_go_of_idle_requests()
             log.info("draining", node=node.name, connections=node.connection_count)
             self._drain = Drain(node.connections, self._drain_seconds, code, time.monotonic())
             self._draining = asyncio.create_task(self._run_drain(self._drain))
+
+    def _let_go_of_idle_requests(self) -> None:
+        """Who keeps a connection for the next request makes another one, to a node that stays; others end theirs."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, GuardedHttpProtocol) and connection.cycle is not None:
+                connection.shutdown()
 
     async def _run_drain(self, drain: Drain) -> None:
         try:
