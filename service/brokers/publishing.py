@@ -1,8 +1,8 @@
 """Publishing: what one loop turn publishes to one room goes to Redis as one call of `publish.lua`.
 
 One call costs 15 µs of this process and as much of Redis whatever is in it (packing, writing, reply, announcement), a
-message more costs a fifth of that. Order stays: a room's batches are sent in their order, and a publish with an
-idempotency key, which must be looked up by itself, sends what was gathered before it.
+message more costs a fifth of that. Order stays: batches are sent in the order in which they were begun, and one with an
+idempotency key, which must be looked up by itself, ends its room's batch before it.
 """
 
 import asyncio
@@ -25,13 +25,17 @@ _LEADING_ARGUMENTS: Final = 3  # messages to keep, seconds to keep, generation
 
 
 class Batch:
-    """Messages of one room and turn; `space_bytes` and the free places tell whether one more fits."""
+    """Messages of one room and turn; `space_bytes` and the free places tell whether one more fits.
 
-    __slots__ = ("address", "dones", "messages", "retention", "space_bytes")
+    idempotency: the key under which Redis looks its only message up.
+    """
+
+    __slots__ = ("address", "dones", "idempotency", "messages", "retention", "space_bytes")
 
     def __init__(self, address: RoomAddress, retention: Retention) -> None:
         self.address = address
         self.retention = retention
+        self.idempotency: bytes | None = None
         self.messages: list[bytes] = []
         self.dones: list[PublicationDone] = []
         self.space_bytes = MAX_BATCH_BYTES
@@ -71,38 +75,38 @@ class Publishing:
         if self._in_flight >= MAX_PUBLISHES_IN_FLIGHT:
             asyncio.get_running_loop().call_soon(done, behind())
             return
+        self._in_flight += 1
         keys: RoomKeys = address.keys
         batch: Batch | None = keys.batch
-        self._in_flight += 1
         if idempotency_key is not None:
-            if batch is not None:
-                self._send_batch(batch)
-            alone = Batch(address, retention)
-            alone.add(body, origin, done)
-            self._send(alone, scripts.PUBLISH.opening([*_keys_of(keys), keys.idempotency(*idempotency_key)]))
-            return
-        if batch is None or not batch.takes_more(retention):
-            if batch is not None:
-                self._send_batch(batch)
-            batch = keys.batch = Batch(address, retention)
-            if not self._batches:
-                self._link.plan_flush()
-            self._batches.append(batch)
+            keys.batch = None  # what follows in this room comes behind it
+            batch = self._begin(address, retention)
+            batch.idempotency = keys.idempotency(*idempotency_key)
+        elif batch is None or not batch.takes_more(retention):
+            batch = keys.batch = self._begin(address, retention)
         batch.add(body, origin, done)
 
+    def _begin(self, address: RoomAddress, retention: Retention) -> Batch:
+        if not self._batches:
+            self._link.plan_flush()
+        batch = Batch(address, retention)
+        self._batches.append(batch)
+        return batch
+
     def send_batches(self) -> None:
-        """The turn ends: what it gathered is sent."""
+        """The turn ends: what it gathered is sent, in its order. A room that nobody here has open comes with an address
+        of its own each time, so the rooms' own order is not enough.
+        """
         batches, self._batches = self._batches, []
         for batch in batches:
-            if batch.address.keys.batch is batch:
-                self._send_batch(batch)
-
-    def _send_batch(self, batch: Batch) -> None:
-        keys = batch.address.keys
-        keys.batch = None
-        if keys.publish is None:
-            keys.publish = scripts.PUBLISH.opening(_keys_of(keys))
-        self._send(batch, keys.publish)
+            keys = batch.address.keys
+            keys.batch = None
+            if batch.idempotency is not None:
+                self._send(batch, scripts.PUBLISH.opening([*_keys_of(keys), batch.idempotency]))
+                continue
+            if keys.publish is None:
+                keys.publish = scripts.PUBLISH.opening(_keys_of(keys))
+            self._send(batch, keys.publish)
 
     def _send(self, batch: Batch, opening: tuple[int, bytes]) -> None:
         parts, packed = opening

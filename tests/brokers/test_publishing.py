@@ -75,6 +75,15 @@ async def test_every_mixture_keeps_the_order_of_each_room(a: Node, b: Node) -> N
         assert kept == ([] if name == "unkept" else mine)
 
 
+async def test_who_is_not_in_the_room_keeps_its_order_with_and_without_keys(a: Node) -> None:
+    """Nobody here has the room open, so each publish comes with an address of its own."""
+    bodies = [b"%d" % number for number in range(6)]
+    keys = [None, ("alice", "1"), None, None, ("alice", "2"), None]
+    waiting = [a.publishing(a.address("T1", "chat"), body, key=key) for body, key in zip(bodies, keys, strict=True)]
+    assert [answer.offset for answer in await asyncio.gather(*waiting)] == [1, 2, 3, 4, 5, 6]
+    assert [message.body for message in (await a.history(a.address("T1", "chat"))).messages] == bodies
+
+
 async def test_what_is_asked_after_a_publish_finds_it(a: Node) -> None:
     address = a.address("T1", "chat")
     published = a.publishing(address)
