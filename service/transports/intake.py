@@ -6,8 +6,11 @@ queue, unread, so that TCP slows their clients; the loop's next turns serve the 
 """
 
 import asyncio
+import logging
 from collections import deque
 from typing import Final, Protocol
+
+log = logging.getLogger(__name__)
 
 # What a tenant may cost in a loop turn, in frames: a command is 15-30 µs, so 1 ms.
 COST_OF_A_TURN: Final = 32
@@ -24,6 +27,9 @@ class Reading(Protocol):
 
     def read_slice(self) -> None:
         """Handle up to `FRAMES_PER_SLICE` frames, spend their cost, and wait again if more is unread."""
+
+    def abort(self) -> None:
+        """Drop the connection."""
 
 
 class Turns:
@@ -81,7 +87,12 @@ class Intake:
         self.left = begun_with = min(COST_OF_A_TURN, self.left + COST_OF_A_TURN)
         sockets = self._sockets
         while sockets and self.left > 0:
-            sockets.popleft().read_slice()
+            socket = sockets.popleft()
+            try:
+                socket.read_slice()
+            except Exception as error:  # a mistake in one socket must not stop the others behind it
+                log.error("read_slice failed: %s", type(error).__name__)
+                socket.abort()
         if sockets or self.left <= 0:
             self.end_turn()
         return begun_with - self.left

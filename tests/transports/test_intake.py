@@ -27,6 +27,9 @@ class Waiting:
         if self.unread:
             self.intake.wait(self)
 
+    def abort(self) -> None:
+        self._log.append(f"{self._name} aborted")
+
 
 async def test_a_tenants_sockets_are_read_in_turn_a_slice_each() -> None:
     log: list[str] = []
@@ -82,3 +85,19 @@ async def test_a_tenant_that_spent_its_turn_and_has_nothing_waiting_has_a_whole_
     intake.end_turn()
     await asyncio.sleep(0)
     assert intake.left == COST_OF_A_TURN
+
+
+async def test_a_mistake_in_one_socket_ends_it_and_stops_none_of_those_behind_it() -> None:
+    log: list[str] = []
+
+    class Broken(Waiting):
+        def read_slice(self) -> None:
+            raise RuntimeError("a bug")
+
+    turns = Turns()
+    intake = Intake(turns)
+    Broken(intake, 1, log, "broken")
+    Waiting(intake, 1, log, "behind")
+    Waiting(Intake(turns), 1, log, "another tenant's")
+    await asyncio.sleep(0)
+    assert sorted(log) == ["another tenant's", "behind", "broken aborted"]
