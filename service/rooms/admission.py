@@ -12,7 +12,7 @@ def admit(
 ) -> RoomRate | None:
     """Let a message or signal into a room of so many members; the rate under which it went, if the rules set one.
 
-    Raises TooLarge, and RateLimited: then nothing of any budget is used.
+    Raises TooLarge, and RateLimited: then nothing of the room's and the tenant's budgets is used.
     """
     most = rules.max_message_bytes
     if most is not None and len(message.data) > most:  # as `check_size`: a call less for each publish

@@ -135,7 +135,11 @@ class Budgets:
         """
         now = time.monotonic()
         self._publishes.take_for(user, 1, now, room)
-        self._deliveries.take_for(user, members or 1, now, room)
+        try:
+            self._deliveries.take_for(user, members or 1, now, room)
+        except RateLimited:
+            self._publishes.debit(-1)
+            raise
 
     def charge_deliveries(self, more: int) -> None:
         """A room had more members than was thought when its publish was let through."""

@@ -123,6 +123,13 @@ def test_a_share_of_the_limits_is_in_force_at_once_and_what_was_used_stays_used(
     assert publishes(budgets, 100) == pytest.approx(50, abs=2)
 
 
+def test_a_publish_that_is_refused_for_its_deliveries_was_none() -> None:
+    budgets = Budgets(Limits(publishes_per_second=10, deliveries_per_second=1_000))
+    assert publishes(budgets, 20, members=1_000) == 1
+    budgets.reconfigure(Limits(publishes_per_second=10, deliveries_per_second=None))
+    assert publishes(budgets, 20) == 9
+
+
 def test_demand_is_told_in_parts_of_the_limits_refused_or_not() -> None:
     budgets = Budgets(Limits(publishes_per_second=10, deliveries_per_second=1_000, connects_per_second=None))
     assert publishes(budgets, 20, members=50) == 10
