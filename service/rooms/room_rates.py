@@ -31,6 +31,8 @@ class RoomRate:
         if count > mine:
             self.bucket.take(0, time.monotonic())  # filled first: what was idle long ago is no credit for these
             self.bucket.debit(count - mine)
+            # What others had too much is not paid back here for ever.
+            self.bucket.tokens = max(self.bucket.tokens, -burst_of(self.bucket.rate_per_second))
 
     def ends(self) -> None:
         """One that was let through here will not come around."""

@@ -70,6 +70,17 @@ def test_an_idle_bucket_gives_no_credit_for_what_others_use_now(clock: Clock) ->
     assert not let_through(rates, 10)
 
 
+def test_a_flood_through_other_nodes_silences_this_one_no_longer_than_it_lasts(clock: Clock) -> None:
+    """Nodes without members hear of nobody: together they may let more through than the rate."""
+    rates = RoomRates()
+    for _ in range(60):
+        rates.of("chat", 10).hear(100)
+        clock.now += 1
+        assert not let_through(rates, 10)
+    clock.now += 1.1
+    assert let_through(rates, 10)
+
+
 def test_what_never_comes_around_does_not_hide_what_others_send(clock: Clock) -> None:
     rates = RoomRates()
     rates.take("chat", 10).ends()
