@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from service.brokers.broker import Broker
-from service.protocol.errors import Unavailable
+from service.protocol.errors import RoomcastError
 from service.rooms.budgets import WHOLE, Rates
 from service.rooms.connection_manager import ConnectionManager
 
@@ -50,8 +50,8 @@ class RateShares:
             await asyncio.sleep(DIVIDE_SECONDS)
             try:
                 await self.divide()
-            except Unavailable:
-                log.info("rates were not divided: the last shares stay")
+            except RoomcastError as error:
+                log.info("rates were not divided: the last shares stay", reason=error.message)
 
     async def divide(self) -> None:
         """Tell what was asked here, and take the shares that this gives. Raises Unavailable: the last ones stay."""

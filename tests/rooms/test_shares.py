@@ -1,8 +1,11 @@
 """A node's shares of its tenants' rates, on a broker that says what a test says."""
 
+import asyncio
+
 import pytest
 
-from service.protocol.errors import RateLimited
+from service.protocol.errors import Internal, RateLimited, RoomcastError
+from service.rooms import shares
 from service.rooms.budgets import WHOLE, Rates
 from tests.rooms.simulated_broker import UNAVAILABLE, SimulatedNode, tenant
 
@@ -71,6 +74,19 @@ async def test_with_redis_away_the_last_shares_stay() -> None:
         await node.shares.divide()
     assert node.shares.of("t1") == (0.5, 0.9, 0.5, 0.5)
     assert publishes(node, 2_000) == pytest.approx(900, rel=0.05)
+
+
+@pytest.mark.parametrize("refusal", [UNAVAILABLE, Internal("incident")])
+async def test_what_redis_refuses_is_asked_for_again(refusal: RoomcastError, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "DIVIDE_SECONDS", 0.001)
+    node = SimulatedNode()
+    node.broker.nodes = 2
+    node.broker.refuses["divide_rates"] = refusal
+    keeping = asyncio.create_task(node.shares.keep())
+    while len(node.broker.asked) < 3 and not keeping.done():
+        await asyncio.sleep(0)
+    assert not keeping.done()
+    keeping.cancel()
 
 
 async def test_demand_that_ended_is_forgotten_by_halves() -> None:
