@@ -18,7 +18,7 @@ from service.protocol.errors import Forbidden, NotFound, Unauthenticated, Unavai
 from service.protocol.identifiers import is_tenant
 from service.rooms.connection_manager import ConnectionManager
 from service.rooms.node import Node
-from service.tenants.audit import Actor
+from service.tenants.audit import OPERATOR, Actor
 from service.tenants.cache import TenantCache
 from service.tenants.snapshot import TenantSnapshot
 from service.tenants.storage import Storage
@@ -64,7 +64,7 @@ async def check_operator(connection: Connection, handler: BaseRouteHandler) -> N
     """A guard that lets the operator pass. Raises Forbidden for an API key, Unauthenticated, RateLimited."""
     access: OperatorAccess = await handler.resolve_dependencies()["operators"]()
     access.check(connection, bearer(connection))
-    connection.state[_ACTOR] = Actor("operator")
+    connection.state[_ACTOR] = OPERATOR
     limit_body(connection, OPERATOR_BODY_BYTES)
 
 

@@ -48,11 +48,6 @@ def pack_samples(samples: Sequence[int] | None) -> bytes:
     return packed[:_ONE_SAMPLE_BYTES] if packed == packed[:_ONE_SAMPLE_BYTES] * MINUTE_SECONDS else packed
 
 
-def unpack_samples(packed: bytes) -> tuple[int, ...]:
-    """The 60 samples."""
-    return _SAMPLES.unpack(_number(packed).to_bytes(_SAMPLES.size, "little"))
-
-
 def peak_of(nodes: Iterable[bytes]) -> int:
     """The most connections of one second of a minute, of the nodes' packed samples: those of all were open together.
 

@@ -8,12 +8,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from service.protocol.administration import ROOM_TYPE_NAME_PATTERN
 from service.protocol.errors import Conflict, Invalid
 from service.protocol.identifiers import RoomPattern
 from service.tenants.limits import ROOM_HISTORY_MESSAGES, ROOM_HISTORY_SECONDS, Limits
-
-ROOM_TYPE_NAME_PATTERN = r"^[A-Za-z0-9_.:*-]{1,64}$(?!\n)"
-RoomTypeName = Annotated[str, Meta(pattern=ROOM_TYPE_NAME_PATTERN, description="A room type, as its tenant names it.")]
 
 # The type of all rooms that no other type's pattern matches.
 DEFAULT_NAME = "default"
