@@ -181,7 +181,7 @@ ACTS: dict[tuple[str, str], Act] = {
     ("get", "/v1/usage"): settings.reads_its_usage,
 }
 OPEN = {("get", "/health/live"), ("get", "/health/ready")}
-OPERATORS = "/v1/tenants"
+OPERATORS = ("/v1/tenants", "/v1/nodes")
 
 
 async def endpoints(node: LiveNode) -> set[tuple[str, str]]:
