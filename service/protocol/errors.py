@@ -138,10 +138,13 @@ class Conflict(RoomcastError):
 
 
 class TooLarge(RoomcastError):
-    """Over a size limit."""
+    """Over a size limit; `scope` says whose: the tenant's, or a room's by its type."""
 
-    def __init__(self, limit: str, allowed_bytes: int, *, path: str | None = None, room: str | None = None) -> None:
-        super().__init__("too_large", f"over {limit}: {allowed_bytes} bytes", limit=limit, path=path, room=room)
+    def __init__(
+        self, limit: str, allowed_bytes: int, *, scope: str = "tenant", path: str | None = None, room: str | None = None
+    ) -> None:
+        sentence = f"over the {scope}'s {limit}: {allowed_bytes} bytes"
+        super().__init__("too_large", sentence, limit=limit, scope=scope, path=path, room=room)
 
 
 class TooMany(RoomcastError):

@@ -15,8 +15,8 @@ def admit(
     Raises TooLarge, and RateLimited: then nothing of the room's and the tenant's budgets is used.
     """
     most = rules.max_message_bytes
-    if most is not None and len(message.data) > most:  # as `check_size`: a call less for each publish
-        check_size(message.data, most, room)
+    if most is not None and len(message.data) > most:
+        raise TooLarge("max_message_bytes", most, scope=rules.size_scope, path="$.data", room=room)
     per_second = rules.messages_per_second
     if per_second is None:
         budgets.take_publish(members, room, message.author.user)
@@ -30,7 +30,7 @@ def admit(
     return rate
 
 
-def check_size(data: bytes, max_bytes: int | None, room: str | None = None) -> None:
-    """Raises TooLarge (`max_message_bytes`) for data of more bytes; None: no limit."""
+def check_size(data: bytes, max_bytes: int | None) -> None:
+    """What is sent to a user is of a size. Raises TooLarge (`max_message_bytes`); None: no limit."""
     if max_bytes is not None and len(data) > max_bytes:
-        raise TooLarge("max_message_bytes", max_bytes, path="$.data", room=room)
+        raise TooLarge("max_message_bytes", max_bytes, path="$.data")

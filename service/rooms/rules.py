@@ -1,5 +1,7 @@
 """What holds in a tenant's rooms: its room types under its limits, worked out once for each picture of the tenant."""
 
+from typing import Literal
+
 import msgspec
 
 from service.brokers.broker import Retention
@@ -17,6 +19,7 @@ class RoomRules(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     retention: no messages, where the room keeps nothing and its messages have no offsets.
     max_members, max_message_bytes: the lower of the type's and the tenant's; None is no limit, as in `Limits`.
+    size_scope: whose `max_message_bytes` it is; the room's, if its type's is the lower one.
     """
 
     type_name: str
@@ -27,6 +30,7 @@ class RoomRules(msgspec.Struct, frozen=True, eq=False, gc=False):
     max_members: int | None
     messages_per_second: int | None
     max_message_bytes: int | None
+    size_scope: Literal["tenant", "room"]
 
     @property
     def keeps_history(self) -> bool:
@@ -39,6 +43,7 @@ def make_rules(type_name: str, room_type: RoomType, limits: Limits) -> RoomRules
     messages = ROOM_HISTORY_MESSAGES if room_type.history_messages is None else room_type.history_messages
     seconds = ROOM_HISTORY_SECONDS if room_type.history_seconds is None else room_type.history_seconds
     messages = messages if seconds else 0
+    max_message_bytes = _lowest(room_type.max_message_bytes, limits.max_message_bytes)
     return RoomRules(
         type_name=type_name,
         retention=Retention(
@@ -51,7 +56,8 @@ def make_rules(type_name: str, room_type: RoomType, limits: Limits) -> RoomRules
         slow_consumer=room_type.slow_consumer,
         max_members=_lowest(room_type.max_members, limits.max_members_per_room),
         messages_per_second=room_type.messages_per_second,
-        max_message_bytes=_lowest(room_type.max_message_bytes, limits.max_message_bytes),
+        max_message_bytes=max_message_bytes,
+        size_scope="tenant" if max_message_bytes == limits.max_message_bytes else "room",
     )
 
 

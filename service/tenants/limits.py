@@ -154,7 +154,7 @@ def parse_limit(text: str) -> tuple[str, int | None]:
         return name, None
     # int() would also take "1_000", " 7 " and digits of other scripts.
     if not re.fullmatch(r"[0-9]{1,16}", value, re.ASCII):
-        raise Invalid(f"{name} takes a whole number or none, not {value!r}", f"$.limits.{name}")
+        raise Invalid(f"the limit {name} takes a whole number or none, not {value!r}", f"$.limits.{name}")
     apply_limits(Limits(), {name: int(value)})
     return name, int(value)
 

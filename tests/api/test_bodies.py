@@ -63,7 +63,7 @@ def test_sizes_are_held_and_named(server: Server) -> None:
         fits = b'{"data":"' + b"x" * 98 + b'"}'
         assert client.ask("POST", ROOM, fits).status_code == 201
         problem = client.refused("too_large", "POST", ROOM, b'{"data":"' + b"x" * 99 + b'"}')
-        assert (problem.limit, problem.path) == ("max_message_bytes", "$.data")
+        assert (problem.limit, problem.scope, problem.path) == ("max_message_bytes", "tenant", "$.data")
         assert client.refused("too_large", "POST", ROOM, b" " * 8_292 + b"{").limit == "max_frame_bytes"
         client.refused("malformed", "POST", ROOM, b" " * 8_291 + b"{")
 

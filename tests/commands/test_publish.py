@@ -82,7 +82,7 @@ async def test_data_over_the_limit_is_too_large_and_at_the_limit_is_not(
     await alice.publishes("chat", "x" * 98)
     error = await alice.refused("too_large", "publish", room="chat", data="x" * 99)
     assert (error.limit, error.room) == ("max_message_bytes", "chat")
-    await alice.refused("too_large", "send", user="bob", data="x" * 99)
+    assert (await alice.refused("too_large", "send", user="bob", data="x" * 99)).scope == "tenant"
     await alice.joins("chat")
     await alice.refused("too_large", "signal", room="chat", data="x" * 99)
     await bob.expects(Message, data="x" * 98)
@@ -133,7 +133,7 @@ async def test_the_tenants_publishes_have_a_rate(connect: Connect, new_tenant: N
     errors = [answer for answer in answers if isinstance(answer, ErrorEvent)]
     assert 20 <= len(errors) <= 27
     for error in errors:
-        assert (error.code, error.limit, error.scope) == ("rate_limited", "publishes_per_second", "user")
+        assert (error.code, error.limit, error.scope) == ("rate_limited", "publishes_per_second", "tenant")
         assert isinstance(error.retry_after_ms, int)
         assert 1 <= error.retry_after_ms <= 1000
     ids = [answer.id for answer in answers if isinstance(answer, Published | ErrorEvent)]

@@ -234,6 +234,7 @@ async def test_a_rooms_messages_have_a_size_at_every_edge(
     for command in ("publish", "signal"):
         refused = await alice.refused("too_large", command, room="tweet:1", data=text)
         assert (refused.limit, refused.path, refused.room) == ("max_message_bytes", "$.data", "tweet:1")
+        assert refused.scope == "room"
     server = types.servers[0]
     problem = await server.refused(413, "too_large", "POST", "/v1/rooms/tweet:1/messages", {"data": text})
     assert problem["limit"] == "max_message_bytes"
@@ -256,7 +257,8 @@ async def test_a_tenants_lower_limit_wins_over_its_types(connect: Connect, types
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     assert (await bob.refused("too_many", "join", room="big")).limit == "max_members_per_room"
-    assert (await alice.refused("too_large", "publish", room="big", data="x" * 2_000)).limit == "max_message_bytes"
+    refused = await alice.refused("too_large", "publish", room="big", data="x" * 2_000)
+    assert (refused.limit, refused.scope) == ("max_message_bytes", "tenant")
 
 
 SIZE_BYTES = 60_000
