@@ -54,7 +54,7 @@ class Node:
         self.leave: Callable[[], None] = _stay
         self._managers: dict[str, ConnectionManager] = {}
         self.shares = RateShares(broker, self._managers)
-        self._repairs = Repairs(broker)
+        self._repairs = Repairs(broker, self.fanout)
         self._arrivals: list[Room] = []
         self._held: list[Room] = []  # rooms with arrivals for which their tenant's deliveries have no room
         self.fanout.when_freed = self._take_held
@@ -229,6 +229,7 @@ class Node:
         self.fanout.run()
 
     def _take_held(self) -> None:
+        self._repairs.go_on()
         held, self._held = self._held, []
         self._settle(held)
 

@@ -9,6 +9,7 @@ import structlog
 from service.brokers.broker import Broker
 from service.protocol.errors import RoomcastError
 from service.rooms.room import Room
+from service.rooms.turns import Fanout
 from service.telemetry import counters, new_incident
 
 log = structlog.get_logger()
@@ -25,8 +26,10 @@ RETRY_SECONDS = 0.5
 class Repairs:
     """The repairs of one node."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, fanout: Fanout) -> None:
         self._broker = broker
+        self._fanout = fanout
+        self._freed = asyncio.Event()
         self._places = asyncio.Semaphore(REPAIRS_AT_ONCE)
         self._again: set[Room] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -38,6 +41,11 @@ class Repairs:
             return
         room.is_repairing = True
         self._spawn(self._repair(room, keeps_history))
+
+    def go_on(self) -> None:
+        """Some tenant's deliveries have room again. Repairs wait for that: a flood could else come in by them."""
+        self._freed.set()
+        self._freed.clear()
 
     async def stop(self) -> None:
         """End what is under way."""
@@ -51,22 +59,23 @@ class Repairs:
         task.add_done_callback(self._tasks.discard)
 
     async def _repair(self, room: Room, keeps_history: bool) -> None:
+        is_read = False
         try:
-            async with self._places:
-                while room.member_count:
-                    self._again.discard(room)
-                    try:
-                        await self._read(room, keeps_history)
-                    except RoomcastError:
-                        await asyncio.sleep(RETRY_SECONDS)
-                        continue
-                    except Exception:
-                        counters.faults += 1
-                        log.exception("a repair failed", incident=new_incident())
-                        await asyncio.sleep(RETRY_SECONDS)
-                        continue
-                    if room not in self._again:
-                        break
+            while room.member_count and (not is_read or room in self._again):
+                is_read = False
+                while room.queue in self._fanout.full:
+                    await self._freed.wait()
+                try:
+                    async with self._places:
+                        if room.queue not in self._fanout.full:
+                            self._again.discard(room)
+                            is_read = await self._read_page(room, keeps_history)
+                except RoomcastError:
+                    await asyncio.sleep(RETRY_SECONDS)
+                except Exception:
+                    counters.faults += 1
+                    log.exception("a repair failed", incident=new_incident())
+                    await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._again.discard(room)
             room.is_repairing = False
@@ -74,16 +83,15 @@ class Repairs:
                 room.lose_place()  # what was missed concerns no one
             room.settle()
 
-    async def _read(self, room: Room, keeps_history: bool) -> None:
-        while True:
-            history = await self._broker.read_history(
-                room.address, after=room.offset, before=None, limit=PAGE_MESSAGES, newest=False, max_bytes=PAGE_BYTES
-            )
-            if history.head.epoch == room.epoch and history.head.offset < room.offset:
-                # Redis came back without messages that this node has seen: their offsets must not be given again.
-                await self._broker.end_epoch(room.address, history.head.epoch)
-                continue
-            epoch = room.epoch
-            room.take_history(history, keeps_history)
-            if not history.more and room.epoch == epoch:
-                return
+    async def _read_page(self, room: Room, keeps_history: bool) -> bool:
+        """Whether that was all."""
+        history = await self._broker.read_history(
+            room.address, after=room.offset, before=None, limit=PAGE_MESSAGES, newest=False, max_bytes=PAGE_BYTES
+        )
+        epoch = room.epoch
+        if history.head.epoch == epoch and history.head.offset < room.offset:
+            # Redis came back without messages that this node has seen: their offsets must not be given again.
+            await self._broker.end_epoch(room.address, history.head.epoch)
+            return False
+        room.take_history(history, keeps_history)
+        return not history.more and room.epoch == epoch
