@@ -34,7 +34,8 @@ MAX_RELOAD_PAUSE_SECONDS = 0.5
 # A tenant of which nothing is here is forgotten after this: its budgets are long full again, and no handshake or
 # request that began with its manager is still under way.
 IDLE_SECONDS = 60.0
-# A changed tenant's connections are told for so long at once: a close costs 20 us, 10,000 of them 200 ms.
+# A changed tenant's connections are told for so long at once: a close costs 20 us, 10,000 of them 200 ms. So are
+# tenants looked at: 10,000 without a room took 20 ms.
 SLICE_SECONDS = 0.002
 # Of a tenant that is gone: above every version that a late answer of SQL may still bring.
 LAST_VERSION = 2**63 - 1
@@ -113,11 +114,15 @@ class Node:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             idle_since = time.monotonic() - IDLE_SECONDS
+            until = time.perf_counter() + SLICE_SECONDS
             for tenant_id, manager in list(self._managers.items()):
                 manager.rooms.tick()
                 if manager.is_empty and manager.used_at < idle_since:
                     del self._managers[tenant_id]
                     self.usage.forget(tenant_id)
+                if time.perf_counter() > until:
+                    await asyncio.sleep(0)
+                    until = time.perf_counter() + SLICE_SECONDS
 
     async def keep_tenants(self) -> None:
         """Ask SQL for changed tenants, until cancelled."""

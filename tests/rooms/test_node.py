@@ -3,6 +3,7 @@ import time
 from contextlib import suppress
 from typing import cast
 
+import msgspec
 import pytest
 
 from service.brokers.broker import Origin
@@ -117,6 +118,29 @@ async def test_a_change_is_told_to_a_tenants_sockets_in_slices(
     assert 0 < len(told) < 5
     await turns()
     assert len(told) == 5
+
+
+async def test_rooms_are_looked_at_in_slices(node: SimulatedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+
+    def look_slowly(_rooms: object) -> None:
+        nonlocal looked
+        looked += 1
+        end = time.perf_counter() + node_module.SLICE_SECONDS
+        while time.perf_counter() < end:
+            pass
+
+    monkeypatch.setattr(node_module, "TICK_SECONDS", 0)
+    monkeypatch.setattr(local_rooms.LocalRooms, "tick", look_slowly)
+    for number in range(5):
+        node.manager(msgspec.structs.replace(tenant(), id=f"t{number}"))
+    clockwork = asyncio.create_task(node.keep_rooms())
+    while not looked:
+        await turns(1)
+    assert looked < 5
+    await turns(4)
+    assert looked >= 5
+    clockwork.cancel()
 
 
 async def test_a_change_that_sql_can_not_tell_now_is_left_to_the_next_look(
