@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from service.protocol.errors import Unavailable
+from service.telemetry import counters
 from service.tenants.limits import TokenBucket
 from service.tenants.snapshot import ApiKey, Change, SigningKey, TenantSnapshot
 
@@ -86,7 +87,7 @@ class TenantCache:
             before = dict(self._by_id)
             versions = await self._source.tenant_versions(before) if before else {}
             for tenant_id, snapshot in before.items():
-                if versions.get(tenant_id) != snapshot.version and (change := await self._reload(snapshot)):
+                if versions.get(tenant_id) != snapshot.version and (change := await self._reload_if_readable(snapshot)):
                     changes.append(change)
         except Unavailable as error:
             self.failed_refreshes += 1
@@ -112,6 +113,19 @@ class TenantCache:
         return None if versions.get(tenant_id) == snapshot.version else await self._reload(snapshot)
 
     # How it is kept.
+
+    async def _reload_if_readable(self, known: TenantSnapshot) -> Change | None:
+        """A row that this version can't read, as the next one may write it, must not keep all other tenants' news."""
+        try:
+            return await self._reload(known)
+        except Unavailable:
+            raise
+        except Exception as error:
+            counters.faults += 1
+            _log.error(
+                "a changed tenant can't be read: it stays as it was last seen", tenant=known.name, exc_info=error
+            )
+            return None
 
     async def _reload(self, known: TenantSnapshot) -> Change | None:
         found = await self._source.find_tenant_by_id(known.id)

@@ -2,8 +2,10 @@ import asyncio
 from collections.abc import Iterable
 
 import anyio
+import msgspec
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from service.protocol.errors import Unavailable
 from service.tenants.audit import OPERATOR
@@ -26,6 +28,7 @@ class Source:
         self.queries: list[str] = []
         self.down = False
         self.fails_after: int | None = None
+        self.unreadable: set[str] = set()
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -43,6 +46,8 @@ class Source:
     async def find_tenant_by_id(self, tenant_id: str) -> TenantSnapshot | None:
         found = self.known.get(tenant_id)
         await self._answer(tenant_id)
+        if tenant_id in self.unreadable:
+            raise msgspec.ValidationError("a limit of the next version")
         return found
 
     async def tenant_versions(self, tenant_ids: Iterable[str]) -> dict[str, int]:
@@ -214,6 +219,24 @@ async def test_what_was_found_before_sql_failed_is_told() -> None:
     assert cache.failed_refreshes == 1
     source.fails_after = None
     assert [change.name for change in await cache.refresh()] == ["other"]
+
+
+async def test_a_tenant_that_can_not_be_read_keeps_no_news_from_the_others() -> None:
+    broken, others = tenant("broken"), [tenant("before"), tenant("behind")]
+    source = Source(others[0], broken, others[1])
+    cache = TenantCache(source)
+    for snapshot in (others[0], broken, others[1]):
+        await cache.find(snapshot.name)
+        source.known[snapshot.id] = replace(snapshot, version=2)
+    source.unreadable = {broken.id}
+    with capture_logs() as logs:
+        changes = await cache.refresh()
+    assert [change.name for change in changes] == ["before", "behind"]
+    assert [(line["tenant"], line["log_level"]) for line in logs] == [("broken", "error")]
+    assert cache.known(broken.id) is broken
+    assert cache.failed_refreshes == 0
+    source.unreadable = set()
+    assert [change.name for change in await cache.refresh()] == ["broken"]
 
 
 async def test_another_nodes_word_reloads_one_tenant_at_once() -> None:
