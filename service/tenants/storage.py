@@ -124,7 +124,6 @@ class Storage:
             if found is None:
                 return None
             row, room_types, revoked_users, revoked_jtis = found
-            # Read after the row: keys may be newer than its version, never older, and the next poll sees that.
             signing_keys = (
                 select(SigningKeyRow)
                 .where(SigningKeyRow.tenant_id == row.id, SigningKeyRow.revoked_at_ms.is_(None))

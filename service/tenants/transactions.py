@@ -81,13 +81,15 @@ class Transactions:
     """The transactions of one database. `audit_retention_days`: how long audit rows are kept."""
 
     def __init__(self, engine: AsyncEngine, audit_retention_days: int) -> None:
-        self._reads = async_sessionmaker(engine, expire_on_commit=False)
+        # All of a read sees one moment, as it always does on SQLite: what is added up is neither missed nor met twice.
+        moment = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+        self._reads = async_sessionmaker(engine.execution_options(**moment), expire_on_commit=False)
         self._writes = async_sessionmaker(engine.execution_options(writes=True), expire_on_commit=False)
         self._audit_retention_ms = audit_retention_days * _DAY_MS
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """One transaction that only reads."""
+        """One transaction that only reads, all of it as of its first query."""
         async with sql_as_unavailable(), self._reads() as session:
             yield session
             await session.commit()

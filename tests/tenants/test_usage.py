@@ -3,12 +3,16 @@ import random
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.protocol.resources import UsagePoint
+from service.tenants import usage_reading
 from service.tenants.audit import OPERATOR
 from service.tenants.minute_usage import MINUTE_MS, PEAKS, SUMS, MinuteUsage, pack_samples
 from service.tenants.storage import Storage
+from service.tenants.tables import UsageMinuteRow
 from service.tenants.usage import HOUR_MS, UsageUnit
+from service.tenants.usage_reading import Range
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +59,28 @@ async def test_a_minute_is_the_sum_of_its_nodes(storage: Storage) -> None:
     assert (point.peak_rooms, point.history_bytes) == (7, 200)  # each node saw the whole cluster's
     assert point.refused == {"invalid": 5, "schema": 2}
     assert (point.peak_connections, point.connection_minutes) == (2, 2.0)
+
+
+@pytest.mark.parametrize("unit", ["minute", "hour"])
+async def test_what_is_written_or_folded_during_a_reading_is_no_part_of_it(
+    storage: Storage, unit: UsageUnit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = await make_tenant(storage)
+    await storage.usage.write([minute(acme, number, deliveries=1) for number in (0, 180)])
+    before = await read(storage, acme, unit)
+    count = usage_reading._add_counts
+
+    async def count_while_others_write(session: AsyncSession, asked: Range, table: Any, *rest: Any) -> None:
+        if table is UsageMinuteRow:
+            await storage.usage.write([minute(acme, 90, node="n2", deliveries=1)])
+        else:
+            await storage.usage.fold(START_MS + HOUR_MS, 10)
+        await count(session, asked, table, *rest)
+
+    monkeypatch.setattr(usage_reading, "_add_counts", count_while_others_write)
+    assert await read(storage, acme, unit) == before
+    monkeypatch.undo()
+    assert sum(point.deliveries for point in await read(storage, acme, unit)) == 3
 
 
 async def test_the_peak_is_of_connections_that_were_open_in_one_second(storage: Storage) -> None:
