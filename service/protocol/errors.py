@@ -143,7 +143,7 @@ class TooLarge(RoomcastError):
     def __init__(
         self, limit: str, allowed_bytes: int, *, scope: str = "tenant", path: str | None = None, room: str | None = None
     ) -> None:
-        sentence = f"over the {scope}'s {limit}: {allowed_bytes} bytes"
+        sentence = f"over {limit}: {allowed_bytes} bytes"
         super().__init__("too_large", sentence, limit=limit, scope=scope, path=path, room=room)
 
 

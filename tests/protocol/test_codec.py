@@ -170,7 +170,7 @@ def test_a_problem_body_carries_the_status_that_it_is_sent_with() -> None:
         "type": "urn:roomcast:error:too_large",
         "title": "Over a size limit",
         "status": 431,
-        "detail": "over the tenant's max_frame_bytes: 100 bytes",
+        "detail": "over max_frame_bytes: 100 bytes",
         "limit": "max_frame_bytes",
         "scope": "tenant",
     }
