@@ -9,6 +9,7 @@ from service.brokers.control import TenantSize
 from service.brokers.keys import TenantKeys
 from service.brokers.link import Link
 from service.brokers.resp import pack
+from service.protocol.errors import RoomcastError
 
 MEASURED_ROOMS: Final = 2_000  # a second; 3 µs of Redis each. The others wait for their turn
 MAX_ROUNDS: Final = 20  # a second and tenant: of looking, cutting, looking again
@@ -48,15 +49,21 @@ class HistoryBudget:
         return TenantSize(rooms, int(total or 0))
 
     async def enforce(self) -> None:
-        """Look at what was noted since the last time."""
+        """Look at what was noted since the last time. Raises RoomcastError: it is looked at with the next."""
         rooms_by_tenant: dict[str, list[str]] = {}
         budgets: dict[str, int] = {}
         for tenant_id, room in list(islice(self._noted, MEASURED_ROOMS)):
             budgets[tenant_id] = self._noted.pop((tenant_id, room))
             rooms_by_tenant.setdefault(tenant_id, []).append(room)
-        for tenant_id, rooms in rooms_by_tenant.items():
-            sizes = await self._measure(tenant_id, rooms)
-            await self._keep_within(tenant_id, budgets[tenant_id], sizes)
+        try:
+            for tenant_id, rooms in rooms_by_tenant.items():
+                sizes = await self._measure(tenant_id, rooms)
+                await self._keep_within(tenant_id, budgets[tenant_id], sizes)
+        except RoomcastError:
+            for tenant_id, rooms in rooms_by_tenant.items():
+                for room in rooms:
+                    self._noted.setdefault((tenant_id, room), budgets[tenant_id])
+            raise
 
     async def _keep_within(self, tenant_id: str, budget: int, published: dict[str, int]) -> None:
         total, oldest, _ = await self._account(tenant_id, budget, published, touch=True)

@@ -5,6 +5,7 @@ import pytest
 
 from service.brokers.broker import Retention, RoomAddress
 from service.brokers.resp import pack
+from service.protocol.errors import Unavailable
 from tests.brokers.conftest import Node, eventually
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +69,17 @@ async def test_histories_that_ran_out_leave_the_account_and_nothing_is_cut(a: No
     await a._budget.enforce()
     assert await cut_offset(a, "kept") == 0
     assert await cut_offset(a, "gone") == 0
+
+
+async def test_what_redis_could_not_be_asked_for_is_measured_later(a: Node) -> None:
+    await fill(a, "room", 100)
+    a._budget.note_published("T1", "room", None)
+    a._link.abort()
+    with pytest.raises(Unavailable):
+        await a._budget.enforce()
+    await a.listener.until_back(1)
+    await a._budget.enforce()
+    assert (await a.measure_tenant("T1")).history_bytes > 100_000
 
 
 async def test_without_a_budget_nothing_is_cut_and_the_account_is_kept(a: Node) -> None:
