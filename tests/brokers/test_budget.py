@@ -6,7 +6,7 @@ import pytest
 from service.brokers.broker import Retention, RoomAddress
 from service.brokers.resp import pack
 from service.protocol.errors import Unavailable
-from tests.brokers.conftest import Node, eventually
+from tests.brokers.conftest import Node, Server, eventually
 
 pytestmark = pytest.mark.anyio
 KEEP = Retention(10_000, 300)
@@ -80,6 +80,16 @@ async def test_what_redis_could_not_be_asked_for_is_measured_later(a: Node) -> N
     await a.listener.until_back(1)
     await a._budget.enforce()
     assert (await a.measure_tenant("T1")).history_bytes > 100_000
+
+
+async def test_an_account_without_rooms_is_not_kept(a: Node, server: Server) -> None:
+    """Of a deleted tenant nothing comes back by a look that was still to be taken."""
+    await fill(a, "room", 10)
+    for _ in range(2):
+        a._budget.note_published("T1", "room", None)
+        await a._budget.enforce()
+        server.client.delete(a.address("T1", "room").keys.key(b"s"))
+    assert server.client.keys("*:[bt]/T1") == []
 
 
 async def test_without_a_budget_nothing_is_cut_and_the_account_is_kept(a: Node) -> None:

@@ -17,6 +17,10 @@ for index = 3, #ARGV, 2 do
     if ARGV[2] == '1' then redis.call('ZADD', KEYS[2], now[1] * 1000000 + now[2], room) end
   end
 end
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  redis.call('DEL', KEYS[1]) -- also of a tenant that was deleted meanwhile
+  return {0, 0}
+end
 redis.call('HSET', KEYS[1], total_field, string.format('%.0f', total))
 redis.call('EXPIRE', KEYS[1], 2592000)
 redis.call('EXPIRE', KEYS[2], 2592000)
