@@ -103,8 +103,7 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
         redis_is_embedded=settings.redis_is_embedded,
         redis_restart=settings.redis_restart,
     )
-    tenants = TenantCache(storage)
-    node = Node(name, broker, tenants)
+    node = Node(name, broker, TenantCache(storage))
     broker.listener = node
     await broker.start()
     telemetry.register_gauge("connections", lambda: node.connection_count)
@@ -119,7 +118,7 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
     tasks = start_clockwork(broker, node, storage, bookkeeper, roll_call)
     try:
         door = make_door(settings)
-        yield Parts(node, tenants, door, storage, OperatorAccess(operator_token, door.source_of), roll_call)
+        yield Parts(node, node.tenants, door, storage, OperatorAccess(operator_token, door.source_of), roll_call)
     finally:
         node.is_draining = True
         for task in tasks:

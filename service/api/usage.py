@@ -82,14 +82,17 @@ class UsageController(Controller):
         points, next_cursor = await page_of(
             tenant_id, query, cursor, limit, find, lambda point: str(point.starts_at_ms)
         )
-        headers = {"Vary": "Accept"}
         if request.accept.best_match([JSON, CSV], JSON) == JSON:
-            return Response(UsagePage(items=list(points), next_cursor=next_cursor), headers=headers)
-        if next_cursor is not None:
-            asked = {**dict(request.query_params), "cursor": next_cursor}
-            headers["Link"] = f'<{request.scope["path"]}?{urlencode(asked)}>; rel="next"'  # RFC 8288
-        table = Response(write_csv(points), media_type=CSV, headers=headers)
-        return cast(Response[UsagePage], table)
+            return Response(UsagePage(items=list(points), next_cursor=next_cursor), headers={"Vary": "Accept"})
+        return cast(Response[UsagePage], _as_table(request, points, next_cursor))
+
+
+def _as_table(request: Request[Any, Any, Any], points: Sequence[UsagePoint], next_cursor: str | None) -> Response[str]:
+    headers = {"Vary": "Accept"}
+    if next_cursor is not None:
+        asked = {**dict(request.query_params), "cursor": next_cursor}
+        headers["Link"] = f'<{request.scope["path"]}?{urlencode(asked)}>; rel="next"'  # RFC 8288
+    return Response(write_csv(points), media_type=CSV, headers=headers)
 
 
 def write_csv(points: Sequence[UsagePoint]) -> str:
