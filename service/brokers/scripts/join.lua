@@ -13,13 +13,15 @@ local before = redis.call('HGET', members, connection)
 if not before and ARGV[5] ~= '' and redis.call('HLEN', members) >= tonumber(ARGV[5]) then return 0 end
 local epoch, offset = head(KEYS[1], KEYS[2], KEYS[3], ARGV[1])
 if wanted > 0 then watch(watchers, lease) end
+-- Most rooms have none of these: one call instead of three.
+local has_more = redis.call('EXISTS', ids, watchers, absent) > 0
 local kind, was, joined_at_ms = 'j', '', nil
 if before then
   local _, since, _, old_info, old_state = parse_member(before)
   joined_at_ms = since
   kind = (old_info ~= info or old_state ~= state) and 'c' or nil
 else
-  local place = redis.call('HGET', absent, 'u' .. user)
+  local place = has_more and redis.call('HGET', absent, 'u' .. user)
   if place then
     kind, was = 'c', string.match(place, '^%S+')
     local _, since = parse_member(redis.call('HGET', absent, 'c' .. was))
@@ -28,11 +30,11 @@ else
     redis.call('ZREM', ids, was)
   end
   redis.call('HINCRBY', users, user, 1)
-  redis.call('ZADD', ids, 0, connection)
+  if has_more and redis.call('EXISTS', ids) == 1 then redis.call('ZADD', ids, 0, connection) end
 end
 local member = make_member(lease, joined_at_ms or string.format('%.0f', now_ms()), user, info, state)
 redis.call('HSET', members, connection, member)
-if kind then tell(KEYS[3], watchers, members, users, {change(kind, connection, was, member)}, {member}) end
+if kind and has_more then tell(KEYS[3], watchers, members, users, {change(kind, connection, was, member)}, {member}) end
 local reply = {epoch, offset, redis.call('HLEN', members), redis.call('HLEN', users)}
 if wanted > 0 then
   reply[5] = redis.call('HGET', watchers, '#')

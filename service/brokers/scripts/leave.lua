@@ -18,6 +18,7 @@ if grace_ms > 0 then
   redis.call('ZADD', KEYS[8], 'LT', end_ms, ARGV[4])
   tell(KEYS[1], watchers, members, users, {}, {})
 else
+  if redis.call('EXISTS', KEYS[4], watchers) == 0 then return 1 end
   redis.call('ZREM', KEYS[4], connection)
   tell(KEYS[1], watchers, members, users, {change('l', connection, '', member)}, {member})
 end
