@@ -53,8 +53,8 @@ OPENAPI_CONFIG: Final = OpenAPIConfig(
     description=(
         "Send `Authorization: Bearer <API key>`; `POST /v1/commands` takes a user's token instead, and all below "
         "`/v1/tenants` and `/v1/nodes` the operator's, also for what a tenant's own servers do below `/v1`. Every "
-        "failure is a `application/problem+json`. The two unions `WebSocketCommand` and `WebSocketEvent` are also what travels "
-        "over `/v1/connect`, the WebSocket."
+        "failure is a `application/problem+json`. The two unions `WebSocketCommand` and `WebSocketEvent` are also what "
+        "travels over `/v1/connect`, the WebSocket."
     ),
     license=License(name="MIT", identifier="MIT"),
     use_handler_docstrings=True,
