@@ -38,7 +38,10 @@ class TenantMessages:
             (self.rooms.rulebook.find(room_id), 0) if room is None else (room.rules, room.members_everywhere)
         )
         rate = admit(message, room_id, known_members, rules, self.rooms.rates, self.budgets)
-        address = self.broker.address(self.tenant.id, room_id) if room is None else room.address
+        if room is None:
+            address = self.broker.address(self.tenant.id, room_id)
+        else:
+            address, room.rate = room.address, rate  # it hears for the one that counts, should another be forgotten
         stored = partial(self._stored, room, known_members, bool(origin.connection), rate, done)
         scope = message.author.user or ""
         idempotency_key = None if key is None else (scope, key)
@@ -89,6 +92,7 @@ class TenantMessages:
         """Send what is never kept through a member's room. Raises RateLimited, TooLarge, Unavailable."""
         room = member.room
         rate = admit(message, room.name, room.members_everywhere, room.rules, self.rooms.rates, self.budgets)
+        room.rate = rate
         try:
             await self.broker.signal_room(room.address, message.body(), origin)
         except RoomcastError:

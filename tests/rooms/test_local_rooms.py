@@ -2,8 +2,10 @@ import asyncio
 
 import pytest
 
-from service.protocol.errors import Unavailable
-from service.rooms import local_rooms
+from service.brokers.broker import Origin
+from service.protocol.errors import RateLimited, Unavailable
+from service.rooms import local_rooms, room_rates
+from service.rooms.outgoing import OutgoingMessage
 from service.rooms.room import MAX_ARRIVED
 from service.tenants.limits import Limits
 from service.tenants.room_types import RoomType
@@ -157,3 +159,23 @@ async def test_many_rooms_get_other_rules_in_slices(monkeypatch: pytest.MonkeyPa
     assert manager.rooms.by_name["chat:new"].rules.type_name == "two"
     await turns()
     assert types() == ["two"] * 6
+
+
+async def test_an_open_room_hears_for_its_rate_also_when_that_was_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_rates, "MAX_ROOMS", 1)
+    node = SimulatedNode()
+    monkeypatch.setattr(node.broker, "broadcast_to_room", lambda *_: None, raising=False)
+    await node.join(node.connect("alice"))
+    manager = node.tenant_manager
+    manager.update(tenant(2, all=RoomType(pattern="*", messages_per_second=10)))
+
+    def publish(room: str) -> None:
+        manager.publish(room, OutgoingMessage(b"1"), Origin(), lambda _: None)
+
+    for room in ("elsewhere", "chat"):
+        publish(room)
+    for offset in range(1, 12):
+        node.broker.receivers["chat"].receive_message(message(offset))  # one of them is ours
+    node.turn_ended()
+    with pytest.raises(RateLimited):
+        publish("chat")
