@@ -10,7 +10,7 @@ import msgspec
 from service.orders import Answer, Demo
 from service.private_files import make_private_folder, read_or_make_private_file, write_private_file
 from service.protocol.errors import RoomcastError
-from service.settings import Settings, SettingsError
+from service.settings import Settings, SettingsError, read_operator_token
 from service.tenants.audit import SYSTEM
 from service.tenants.keys import Sealer, SealingKeyError, load_or_make_sealing_key, new_operator_token
 from service.tenants.snapshot import SCOPES
@@ -63,9 +63,11 @@ def load_operator_token(settings: Settings) -> str:
         return settings.operator_token
     file = settings.operator_token_file
     try:
-        return read_or_make_private_file(file, new_operator_token)
+        return read_operator_token(read_or_make_private_file(file, new_operator_token))
     except OSError as error:
         raise SettingsError(f"The operator's token {file} can't be used: {error.strerror}.") from None
+    except ValueError as error:
+        raise SettingsError(f"The operator's token {file} can't be used: {error}, or remove the file.") from None
 
 
 async def open_storage(settings: Settings) -> Storage:

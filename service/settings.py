@@ -270,7 +270,8 @@ def _read_sealing_key(text: str) -> bytes:
     return key
 
 
-def _read_operator_token(text: str) -> str:
+def read_operator_token(text: str) -> str:
+    """The operator's token, as it is given. Raises ValueError for one that is too short, or none."""
     # RFC 6750, section 2.1: what a bearer token is made of. One that begins as an API key would never be looked at.
     if not re.fullmatch(r"(?!rck_)[A-Za-z0-9._~+/-]{32,512}=*", text):
         raise ValueError(
@@ -288,6 +289,6 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "redis_url": _read_redis_url,
     "database_url": _read_database_url,
     "sealing_key": _read_sealing_key,
-    "operator_token": _read_operator_token,
+    "operator_token": read_operator_token,
 }
 _HINTS: Final = get_type_hints(Settings, include_extras=True)

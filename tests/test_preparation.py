@@ -29,3 +29,12 @@ def test_a_token_that_others_may_read_is_not_taken(tmp_path: Path) -> None:
     settings.operator_token_file.chmod(0o644)
     with pytest.raises(SettingsError, match="chmod 600"):
         load_operator_token(settings)
+
+
+@pytest.mark.parametrize("text", ["", "guessed", "x" * 31])
+def test_a_file_with_a_token_that_could_be_guessed_is_not_taken(tmp_path: Path, text: str) -> None:
+    settings = Settings(data_dir=tmp_path)
+    load_operator_token(settings)
+    settings.operator_token_file.write_text(text)
+    with pytest.raises(SettingsError, match="32 to 512 letters"):
+        load_operator_token(settings)
