@@ -72,7 +72,7 @@ async def puts_a_room_type(one: Side, other: Side) -> list[Any]:
     put = await one.rest.ask("PUT", "/v1/room-types/shared", {"pattern": "elsewhere", "max_members": 1})
     assert put.status_code == 201
     assert (await other.rest.get("/v1/room-types/shared"))["max_members"] is None
-    # The room of both: one of them caps it at the two that are in it, the other goes on.
+    # The room of both: one of them has short messages in it from now on, the other goes on.
     assert (await one.rest.ask("PUT", "/v1/room-types/chat", {"max_message_bytes": 10})).status_code == 201
     return [put.json()]
 
