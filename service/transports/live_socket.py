@@ -40,7 +40,7 @@ class SocketHandler(Protocol):
         """The ready frame of the `closing` event before a close that the transport begins: 1011, 1012, 4408, 4450."""
 
     def connection_lost(self, code: int | None) -> None:
-        """The socket is gone; called exactly once. `code`: of the close that came first, the peer's (1005 when its
+        """The socket is gone; called exactly once, a few loop turns later in a crowd. `code`: of the close that came first, the peer's (1005 when its
         frame had none) or ours; None: there was no close frame."""
 
 
@@ -166,7 +166,7 @@ class LiveSocket(Outbox, asyncio.Protocol):
             self._registry.discard(self)
         handler = self.handler
         del self.handler
-        handler.connection_lost(self._close_code)
+        self.turn.departures.tell(handler, self._close_code)
 
     # Receiving.
 

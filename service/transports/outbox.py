@@ -13,6 +13,7 @@ from typing import Final
 from service.rooms.spare_frames import is_any_spare, thin
 from service.rooms.usage import Usage
 from service.telemetry import counters
+from service.transports.departures import Departures
 from service.transports.wheel import Wheel
 
 log = logging.getLogger(__name__)
@@ -37,13 +38,14 @@ NOBODYS: Final = Usage()
 
 class Turn:
     """All outboxes of one event loop which have something to write: one `call_soon` flushes them, first come first
-    served. Also carries the loop's `wheel`. One per loop, made where the node is."""
+    served. Also carries the loop's `wheel` and `departures`. One per loop, made where the node is."""
 
-    __slots__ = ("_dirty", "_thins_until", "loop", "wheel")
+    __slots__ = ("_dirty", "_thins_until", "departures", "loop", "wheel")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wheel: Wheel | None = None) -> None:
         self.loop = loop
         self.wheel = wheel or Wheel(loop)
+        self.departures = Departures(loop)
         self._dirty: deque[Outbox] = deque()
         self._thins_until = 0.0  # none was thinned in this turn
 
