@@ -1,3 +1,6 @@
+import asyncio
+from itertools import groupby
+
 import anyio
 import msgspec
 import pytest
@@ -6,10 +9,12 @@ from joserfc.jwk import ECKey
 from service.protocol.errors import Invalid, NotFound, TooMany
 from service.tenants import stored_keys
 from service.tenants.audit import OPERATOR
-from service.tenants.keys import hash_api_key
+from service.tenants.keys import Sealer, hash_api_key
 from service.tenants.limits import Limits
-from service.tenants.rows import unix_time_ms
+from service.tenants.records import SigningKeyRecord
+from service.tenants.rows import read_signing_key_record, unix_time_ms
 from service.tenants.storage import Storage
+from service.tenants.tables import SigningKeyRow
 from tests.tenants.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +51,31 @@ async def test_keys_are_listed_with_their_life_and_without_their_secrets(storage
     keys = await storage.keys.page_api_keys(acme, "", 10)
     assert api in keys
     assert text.rpartition("_")[2].encode() not in msgspec.json.encode([keys, list(listed.values())])
+
+
+async def test_a_page_of_many_keys_leaves_the_loop_to_others(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    acme = await make(storage)
+    for _ in range(9):
+        await storage.keys.create_signing_key(OPERATOR, acme, "HS256")
+    monkeypatch.setattr(stored_keys, "KEYS_OF_A_TURN", 4)
+    done: list[str] = []
+
+    def note_and_read(row: SigningKeyRow, sealer: Sealer) -> SigningKeyRecord:
+        done.append("key")
+        return read_signing_key_record(row, sealer)
+
+    async def others() -> None:
+        while True:
+            done.append("turn")
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(stored_keys, "read_signing_key_record", note_and_read)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others)
+        page = await storage.keys.page_signing_keys(acme, "", 100)
+        tasks.cancel_scope.cancel()
+    assert len(page) == done.count("key") > 4
+    assert max(len(list(run)) for what, run in groupby(done) if what == "key") == 4
 
 
 async def test_pages_hold_every_key_of_the_tenant_once_and_no_other_ones(storage: Storage) -> None:
