@@ -26,8 +26,13 @@ KeyName = Annotated[
 ]
 ChosenKid = Annotated[str, Meta(pattern=KID_PATTERN, description="The `kid` of tokens under the key.")]
 Instant = Annotated[int, Meta(ge=1, le=LAST_INSTANT_MS)]
+# Values are checked with the limits' own bounds (`apply_limits`), which says of each by name what is wrong with it.
 LimitValues = Annotated[
-    dict[str, int | None], Meta(description="Limits by name (docs/limits.md has them all); null is no limit.")
+    dict[str, Any],
+    Meta(
+        description="Limits by name (docs/limits.md has them all); null is no limit.",
+        extra_json_schema={"additionalProperties": msgspec.json.schema(int | None)},
+    ),
 ]
 Origins = Annotated[
     list[Annotated[str, Meta(max_length=300)]],

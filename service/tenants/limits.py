@@ -159,8 +159,8 @@ def parse_limit(text: str) -> tuple[str, int | None]:
     return name, int(value)
 
 
-def apply_limits(limits: Limits, changes: Mapping[str, int | None]) -> Limits:
-    """`limits` with `changes` over them. Raises Invalid for an unknown name or a value out of its bounds."""
+def apply_limits(limits: Limits, changes: Mapping[str, Any]) -> Limits:
+    """`limits` with `changes` over them. Raises Invalid for an unknown name or a value that does not fit it."""
     for name in changes:
         _check_name(name)
     try:

@@ -97,7 +97,7 @@ class Tenants:
         *,
         version: int | None = None,
         limits: Limits | None = None,
-        limit_changes: Mapping[str, int | None] | None = None,
+        limit_changes: Mapping[str, Any] | None = None,
         origins: Sequence[str] | None = None,
     ) -> Tenant:
         """Replace what is given, `limit_changes` over the limits in force; gives the tenant as it is then.
