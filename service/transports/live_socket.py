@@ -40,8 +40,8 @@ class SocketHandler(Protocol):
         """The ready frame of the `closing` event before a close that the transport begins: 1011, 1012, 4408, 4450."""
 
     def connection_lost(self, code: int | None) -> None:
-        """The socket is gone; called exactly once, a few loop turns later in a crowd. `code`: of the close that came first, the peer's (1005 when its
-        frame had none) or ours; None: there was no close frame."""
+        """The socket is gone; called exactly once, in a crowd a few loop turns later. `code`: of the close that came
+        first, the peer's (1005 when its frame had none) or ours; None: there was no close frame."""
 
 
 class LiveSocket(Outbox, asyncio.Protocol):
