@@ -26,7 +26,7 @@ def partition_of(tenant_id: str, room: str = "") -> int:
 
 
 class RoomKeys:
-    """A room's keys. Kinds: m meta, s stream, n members, u users, k idempotency; l ids while pages are read, w watchers, g absent, e ends
+    """A room's keys. Kinds: m meta, s stream, n members, u users, k idempotency; l ids, w watchers, g absent, e ends
     of absences: see members.lua.
 
     publish: the packed beginning of the publish command, made at the first one. batch: the publishes of this loop
