@@ -24,6 +24,8 @@ BYTES_OF_A_SEND = 4096
 ITEMS_OF_A_DELIVERY = 64
 # The shape of a delivery to which nothing is added: a signal's.
 NO_SHAPE = -1
+# The same of one that is never dropped.
+ALONE = -2
 
 _encode = msgspec.json.encode
 

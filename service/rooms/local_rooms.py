@@ -59,7 +59,7 @@ class LocalRooms:
         self.deliveries = DeliveryQueue(self._usage)
         self.rulebook = rulebook
         self.rates = RoomRates()
-        self.watches = Watches(services.broker)
+        self.watches = Watches(services.broker, services.fanout)
         # Rooms that have not got the rulebook's rules yet.
         self._unruled: list[Room] = []
         self._lingering: dict[Room, float] = {}

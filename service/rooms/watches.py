@@ -9,10 +9,11 @@ from service.brokers.broker import Broker
 from service.brokers.members import Snapshot
 from service.protocol.codec import encode_event
 from service.protocol.errors import RoomcastError
-from service.rooms.fanout import NO_SHAPE, Delivery, Item, Ready
+from service.rooms.fanout import ALONE, Delivery, Item, Ready
 from service.rooms.membership import Membership
 from service.rooms.presence import RoomPresence
 from service.rooms.room import Room
+from service.rooms.turns import Fanout
 
 # Changes are gathered for so long (PROTOCOL.md, "presence"): at most ten events a second and watcher.
 GATHER_SECONDS = 0.1
@@ -25,8 +26,9 @@ LOOKS_PER_TICK = 100
 class Watches:
     """Has each watched room's changes told, and looked at."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, fanout: Fanout) -> None:
         self._broker = broker
+        self._fanout = fanout
         self._rooms: dict[Room, None] = {}
         self._round: deque[Room] = deque()
         self._doubtful: dict[Room, None] = {}
@@ -76,11 +78,14 @@ class Watches:
         presence.is_planned = False
         if room.presence is not presence:
             return
+        if room.queue in self._fanout.full:
+            self.plan(room)  # gather on: what comes and goes meanwhile is told net
+            return
         for event, members in presence.flush(room.name):
             if room.rules.presence:
                 ready = Ready(encode_event(event, False))
                 subscribers = [member.connection.subscriber for member in members]
-                room.hand_on(Delivery([Item(ready, None)], subscribers, [], NO_SHAPE))
+                room.hand_on(Delivery([Item(ready, None)], subscribers, [], ALONE))
 
     def doubt(self, room: Room) -> None:
         """Changes may have been missed: look at the room as soon as Redis can be asked."""

@@ -125,6 +125,18 @@ async def test_a_room_is_watched_from_its_first_watcher_to_its_last(node: Simula
     assert node.broker.unwatched == ["chat", "chat"]
 
 
+async def test_while_the_tenants_fan_out_is_full_changes_are_gathered_and_none_is_dropped(node: SimulatedNode) -> None:
+    alice = await watch(node)
+    node.fanout.full = frozenset({room_of(node).queue})
+    for name in ("bob", "carol"):
+        change(node, name)
+        await turns()
+        assert ear(alice).events == []
+    node.fanout.full = frozenset()
+    [event] = await events(node, alice)
+    assert [each["user"] for each in event["joined"]] == ["bob", "carol"]  # type: ignore[attr-defined]
+
+
 async def test_a_join_that_fails_watches_nothing(node: SimulatedNode) -> None:
     node.broker.refuses["join"] = UNAVAILABLE
     with pytest.raises(type(UNAVAILABLE)):
