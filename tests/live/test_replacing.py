@@ -15,6 +15,7 @@ from tests.support.checker import Acknowledged, Entered, Told, check
 from tests.support.conversation import KEPT_MESSAGES, converse
 from tests.support.live_server import LiveServe
 from tests.support.processes import all_end
+from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant, make_tenant
 from tests.support.wire_client import Client, Refused
 
@@ -115,3 +116,21 @@ async def test_a_second_ctrl_c_cuts_the_drain_short(serve: Serve, settings: Sett
     for client in clients:
         client.drop()
     await storage.close()
+
+
+async def test_a_worker_drained_over_rest_leaves_its_port_to_the_others(
+    crowd: tuple[LiveServe, Tenant], settings: Settings
+) -> None:
+    server, tenant = crowd
+    client = await Client.open(server.address, tenant.token())
+    async with Rest(server.address, settings.operator_token_file.read_text().strip()) as operator:
+        while (await operator.ask("POST", f"/v1/nodes/{client.welcome.node}/drain")).status_code == 404:
+            await asyncio.sleep(0.1)  # until the other worker has heard of it
+    assert await client.is_closed_with(1001) is not None
+    while len(server.workers) > 1:
+        await asyncio.sleep(0.02)
+    for _ in range(5):
+        again = await Client.open(server.address, tenant.token())
+        assert again.welcome.node != client.welcome.node
+        await again.close()
+    assert len(server.workers) == 1  # it is not started again
