@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run test check bench lock settings-table clean
+.PHONY: help setup run test check bench bench-against lock settings-table clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ check: setup ## format, lint, types, import directions, and the contract's table
 
 bench: setup ## measure server CPU and memory against Centrifuge, six minutes; needs gcc and go
 	$(BIN)/python -m benchmarks.run $(ARGUMENTS)
+
+bench-against: setup ## measure what the message path costs against COMMIT, ten pairs, eight minutes; needs gcc
+	$(BIN)/python -m benchmarks.against $(COMMIT) $(ARGUMENTS)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links $(ARGUMENTS)

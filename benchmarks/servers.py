@@ -64,12 +64,19 @@ def centrifuge(redis_port: int, folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def roomcast(redis_port: int, folder: Path) -> Iterator[Server]:
-    """Run one Roomcast node with a tenant whose limits are raised; supervisor and worker are measured."""
+def roomcast(redis_port: int, folder: Path, tree: Path = ROOT) -> Iterator[Server]:
+    """Run one Roomcast node with a tenant whose limits are raised; supervisor and worker are measured.
+
+    tree: the checkout whose code runs, whichever one is installed.
+    """
     if not ROOMCAST.exists():
         raise BenchmarkError("The command roomcast is not installed beside this Python: run make setup.")
     port = free_port()
-    settings = {"ROOMCAST_DATA_DIR": str(folder), "ROOMCAST_REDIS_URL": f"redis://127.0.0.1:{redis_port}"}
+    settings = {
+        "PYTHONPATH": str(tree),
+        "ROOMCAST_DATA_DIR": str(folder),
+        "ROOMCAST_REDIS_URL": f"redis://127.0.0.1:{redis_port}",
+    }
     _command(settings, "db", "upgrade")
     serve = [str(ROOMCAST), "serve", "--port", str(port), "--connects-per-second-per-address", "1000000"]
     with _running(serve, folder, settings) as process:
@@ -109,7 +116,9 @@ def _command(settings: Mapping[str, str], *words: str) -> str:
 
 def _output(command: list[str], environment: Mapping[str, str]) -> str:
     variables = os.environ | dict(environment)
-    done = subprocess.run(command, check=False, env=variables, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        command, check=False, env=variables, cwd=environment.get("PYTHONPATH", ROOT), capture_output=True, text=True
+    )
     if done.returncode:
         raise BenchmarkError(f"{Path(command[0]).name} {command[1]} failed: {done.stderr.strip()[-1000:]}")
     return done.stdout.strip()
@@ -119,7 +128,11 @@ def _output(command: list[str], environment: Mapping[str, str]) -> str:
 def _running(command: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            command, env=os.environ | dict(environment), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+            command,
+            env=os.environ | dict(environment),
+            cwd=environment.get("PYTHONPATH", ROOT),  # before what is installed, for `python -m`
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
     try:
         yield process
