@@ -88,7 +88,7 @@ def test_the_same_names_in_two_tenants_are_two_rooms(server: Server, rest: Rest)
 
 
 def test_members_are_paged_by_cursor_as_the_command_does(server: Server) -> None:
-    tenant = make_tenant(server, "crowded")
+    tenant = make_tenant(server, "crowded-room")
     with Rest(server, tenant.api_key) as rest, socket_of(server, tenant.token("ann", join=["a", "b"])) as first:
         ann = expects(first, "welcome")["connection"]
         with socket_of(server, tenant.token("bob", join=["a"])) as second:
@@ -125,7 +125,7 @@ def test_a_user_is_put_out_of_one_room_alone(server: Server) -> None:
 
 
 def test_a_room_without_presence_has_no_list_of_members(server: Server) -> None:
-    tenant = make_tenant(server, "discreet")
+    tenant = make_tenant(server, "discreet-room")
     with Rest(server, tenant.api_key) as rest:
         rest.ask("PUT", "/v1/room-types/quiet", {"pattern": "quiet:*", "presence": False})
         assert rest.refused("forbidden", "GET", "/v1/rooms/quiet:1/members").room == "quiet:1"

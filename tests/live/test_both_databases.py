@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service.protocol.instants import LAST_INSTANT_MS
 from service.tenants.storage import Storage
 from tests.support.fixtures import Cluster
 from tests.support.rest_client import Rest
@@ -11,7 +12,7 @@ from tests.support.tenants import make_tenant
 
 pytestmark = pytest.mark.anyio
 
-AHEAD_MS = 2**53 - 1
+AHEAD_MS = LAST_INSTANT_MS
 KEY = {"name": "n", "scopes": ["read"]}
 REQUESTS: list[tuple[int, str, str, Any]] = [
     (400, "DELETE", "/v1/keys/%00", None),
