@@ -181,7 +181,9 @@ async def end_process(process: Process, timeout_seconds: float, number: signal.S
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
     try:
-        await asyncio.wait_for(process.wait(), timeout_seconds)
+        # Not `wait_for`: Python 3.11's swallows a cancellation that comes as the process ends.
+        async with asyncio.timeout(timeout_seconds):
+            await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -242,7 +244,8 @@ async def _ask(socket: Path, command: bytes) -> bytes:
     reader, writer = await asyncio.open_unix_connection(socket)
     try:
         writer.write(command)
-        return await asyncio.wait_for(reader.readline(), 1)
+        async with asyncio.timeout(1):
+            return await reader.readline()
     finally:
         writer.close()
 

@@ -76,7 +76,8 @@ class Bookkeeper:
         retained_at = time.monotonic() - random.uniform(0, RETENTION_SECONDS)  # noqa: S311 - nodes in turn, no secret
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._minute_ended.wait(), ROUND_SECONDS)
+                async with asyncio.timeout(ROUND_SECONDS):
+                    await self._minute_ended.wait()
             self._minute_ended.clear()
             await asyncio.sleep(random.uniform(0, SPREAD_SECONDS))  # noqa: S311
             try:

@@ -1,4 +1,4 @@
-"""Two nodes on PostgreSQL, for the tests that take it away or compare it with SQLite."""
+"""Two nodes on PostgreSQL, for the tests that take it away or compare it with SQLite; and a tenant's room types."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -8,6 +8,8 @@ from service.preparation import open_storage
 from service.tenants.storage import Storage
 from tests.support.fixtures import Cluster
 from tests.support.postgres import PostgresServer
+from tests.support.room_types import Types
+from tests.support.tenants import Tenant
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +27,11 @@ async def sql_storage(sql_cluster: Cluster) -> AsyncIterator[Storage]:
     storage = await open_storage(sql_cluster.settings)
     yield storage
     await storage.close()
+
+
+@pytest.fixture
+async def types(cluster: Cluster, tenant: Tenant) -> AsyncIterator[Types]:
+    types = Types(cluster, tenant)
+    yield types
+    for server in types.servers:
+        await server.close()
