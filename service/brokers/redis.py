@@ -27,7 +27,9 @@ from service.protocol.errors import RoomcastError, Unavailable
 
 LEASE_SECONDS: Final = 6.0
 RENEWALS_PER_LEASE: Final = 3
-SWEEP_DELAY_SECONDS: Final = 10.0  # after an outage: the other nodes need time to take their new leases
+# After an outage, in which the other nodes take their new leases. Not longer than a lease: then it delays the sweep of
+# no node that dies after the outage.
+SWEEP_DELAY_SECONDS: Final = LEASE_SECONDS
 TICK_SECONDS: Final = 1.0
 MIN_RETRY_SECONDS: Final = 0.05
 MAX_RETRY_SECONDS: Final = 1.0

@@ -5,9 +5,11 @@ It answers each connection with a line of JSON: its worker index, its process id
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -24,7 +26,8 @@ def end(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-for number in (signal.SIGTERM, signal.SIGHUP):
+ENDS = (signal.SIGTERM, signal.SIGHUP)
+for number in ENDS:
     signal.signal(number, end)
 if os.environ.get("STAND_IN_FAILS") == "at start" or Path(os.environ.get("STAND_IN_FAILS_IF", "-")).exists():
     sys.exit(3)
@@ -39,8 +42,14 @@ with socket.socket(fileno=control_fd) as control, control.makefile("rb") as line
         sys.exit(0)
     control.sendall(b"{}\n")
 with socket.socket(fileno=listen_fd) as listener:
-    listener.setblocking(True)
+    listener.setblocking(False)
     while True:
-        connection, _ = listener.accept()
-        with connection:
-            connection.sendall(json.dumps({"worker": worker, "pid": os.getpid(), **order.variables}).encode() + b"\n")
+        select.select([listener], [], [])
+        # A signal waits until who was accepted has the answer.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+        with suppress(BlockingIOError):  # another process was first
+            connection, _ = listener.accept()
+            with connection:
+                told = {"worker": worker, "pid": os.getpid(), **order.variables}
+                connection.sendall(json.dumps(told).encode() + b"\n")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
