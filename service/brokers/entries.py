@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from service.brokers.broker import ConnectionEntry
+from service.brokers.broker import ConnectionEntry, RoomAddress
 from service.brokers.keys import RoomKeys, TenantKeys
 from service.brokers.link import Link
 from service.brokers.members import Shown
@@ -33,12 +33,13 @@ def pack_claim(script: Script, link: Link, tenant_id: str, room: str, max_rooms:
 
 
 def pack_join(
-    script: Script, link: Link, keys: RoomKeys, connection: str, user: str, max_members: int | None, shown: Shown
+    script: Script, link: Link, address: RoomAddress, connection: str, user: str, max_members: int | None, shown: Shown
 ) -> bytes:
     """A call of join.lua."""
+    keys: RoomKeys = address.keys
     return script.pack(
         [keys.key(b"m"), keys.key(b"s"), keys.channel, *map(keys.key, (b"n", b"u", b"l", b"w", b"g", b"e"))],
-        link.generation,
+        link.generation_of(address.partition),
         connection,
         link.lease,
         user,

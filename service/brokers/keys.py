@@ -81,7 +81,7 @@ class Keyspace:
     Channels carry the database's number when it isn't 0: SELECT does not separate pub/sub.
     """
 
-    SYSTEM: Final = b"rc%d:{n}:system" % FORMAT  # database_id, format, run, boot, generation
+    SYSTEM: Final = b"rc%d:{n}:system" % FORMAT  # see greet.lua
     LEASES: Final = b"rc%d:{n}:leases" % FORMAT  # lease -> when it ends, by Redis' clock
     SWEEPS: Final = b"rc%d:{n}:sweeps" % FORMAT  # ended lease -> until when its sweeper has time
     NODES: Final = b"rc%d:{n}:nodes" % FORMAT  # lease -> what its node tells of itself

@@ -10,8 +10,9 @@ import structlog
 
 from service import telemetry
 from service.brokers.broker import Listener, RoomReceiver
+from service.brokers.endpoint import Endpoint
 from service.brokers.envelope import Unknown, receive_room_payload
-from service.brokers.resp import Connection, Endpoint, out_of_reach, outcome_unknown, pack
+from service.brokers.resp import Connection, out_of_reach, outcome_unknown, pack
 
 BATCH: Final = 1_000  # channels a command; 100,000 are subscribed in 0.17 s so
 TOLD_BATCH: Final = 100  # rooms told of an interruption before the loop has its turn: each reads its history

@@ -31,7 +31,7 @@ class RoomMembership:
         shown: Shown = NOTHING_SHOWN,
     ) -> Awaitable[RoomHead]:
         """See `Members.join`."""
-        packed = pack_join(scripts.JOIN, self._link, address.keys, connection, user, max_members, shown)
+        packed = pack_join(scripts.JOIN, self._link, address, connection, user, max_members, shown)
         return self._link.ask_under_lease(packed, partial(_joined, address.room))
 
     def leave(self, address: RoomAddress, connection: str) -> Awaitable[None]:

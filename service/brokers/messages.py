@@ -34,7 +34,7 @@ class RoomMessages:
         """See `Broker.read_history`."""
         packed = scripts.READ_HISTORY.pack(
             _head_keys(address.keys),
-            self._link.generation,
+            self._link.generation_of(address.partition),
             "" if after is None else after,
             "" if before is None else before,
             limit,
@@ -49,13 +49,13 @@ class RoomMessages:
 
     def end_epoch(self, address: RoomAddress, epoch: str) -> Awaitable[Position]:
         """See `Broker.end_epoch`."""
-        packed = scripts.END_EPOCH.pack(_head_keys(address.keys), self._link.generation, epoch)
+        packed = scripts.END_EPOCH.pack(_head_keys(address.keys), self._link.generation_of(address.partition), epoch)
         return self._link.ask(packed, envelope.position)
 
     def describe_room(self, address: RoomAddress) -> Awaitable[RoomHead | None]:
         """See `Broker.describe_room`."""
         keys = [*_head_keys(address.keys), address.keys.key(b"n"), address.keys.key(b"u")]
-        return self._link.ask(scripts.DESCRIBE_ROOM.pack(keys, self._link.generation), _described)
+        return self._link.ask(scripts.DESCRIBE_ROOM.pack(keys, self._link.generation_of(address.partition)), _described)
 
 
 def _head_keys(keys: RoomKeys) -> list[bytes]:

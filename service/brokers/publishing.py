@@ -115,7 +115,7 @@ class Publishing:
             parts + _LEADING_ARGUMENTS + 2 * len(messages),
             packed,
             _retention_bulks(batch.retention.messages, batch.retention.seconds),
-            self._link.generation_bulk,
+            self._link.generation_bulks[batch.address.partition],
             messages[0] if len(messages) == 1 else b"".join(messages),
         )
         self._link.send(packed, partial(self._published, batch))

@@ -11,8 +11,10 @@ from service.brokers.broker import Listener, RoomAddress, RoomReceiver
 from service.brokers.budget import HistoryBudget
 from service.brokers.cluster import Cluster, KeyUse
 from service.brokers.control import TenantSize
+from service.brokers.endpoint import make_endpoint
+from service.brokers.greeting import Policy, RedisRestart, Unsuitable
 from service.brokers.lease import Lease
-from service.brokers.link import Link, RedisRestart, Unsuitable, jittered
+from service.brokers.link import Link, jittered
 from service.brokers.listener import Channels
 from service.brokers.membership import RoomMembership
 from service.brokers.messages import RoomMessages
@@ -20,7 +22,6 @@ from service.brokers.nodes import Nodes
 from service.brokers.presence import Absences, Presence
 from service.brokers.publishing import Publishing
 from service.brokers.registry import Registry
-from service.brokers.resp import Endpoint
 from service.brokers.restoration import enter_again
 from service.brokers.shares import Shares
 from service.protocol.errors import RoomcastError, Unavailable
@@ -58,15 +59,8 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         super().__init__()
         self.node = node
         self.listener: Listener | None = None
-        self._endpoint = Endpoint(url, node)
-        self._link = Link(
-            self._endpoint,
-            node,
-            self._lose,
-            database_id=database_id,
-            redis_is_embedded=redis_is_embedded,
-            redis_restart=redis_restart,
-        )
+        self._endpoint = make_endpoint(url, node)
+        self._link = Link(self._endpoint, node, self._lose, Policy(database_id, redis_is_embedded, redis_restart))
         self._link.before_flush = self.send_batches
         control = (self._link.keyspace.all_nodes, self._link.keyspace.node_prefix + node.encode())
         self._channels = Channels(self._endpoint, control, self._lose)

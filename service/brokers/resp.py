@@ -5,21 +5,18 @@ late: one tick looks at it, no command has a timer of its own.
 """
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 import hiredis
 import structlog
-from redis.asyncio.connection import parse_url
 
 from service import telemetry
 from service.protocol.errors import Internal, RoomcastError, Unavailable
 
 DEADLINE_SECONDS: Final = 1.5  # no operation takes longer, whatever happened to Redis
 TICK_SECONDS: Final = 0.1
-CONNECT_SECONDS: Final = 1.0
 MAX_COMMANDS_IN_FLIGHT: Final = 20_000  # at 20-40 µs of Redis each they end within the deadline
 MAX_BYTES_IN_FLIGHT: Final = 64 * 1024 * 1024
 RETRY_AFTER_MS: Final = 200
@@ -262,39 +259,3 @@ def settle(future: asyncio.Future[Wanted], convert: Callable[[Any], Wanted] | No
             future.exception()  # whoever does not wait for it is not told by asyncio's log
 
     return done
-
-
-class Endpoint:
-    """Where Redis is, from a URL `redis://`, `rediss://` or `unix://`, and how to get in."""
-
-    def __init__(self, url: str, node: str) -> None:
-        options = parse_url(url)
-        self.database = int(options.get("db") or 0)
-        self.name = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
-        self._options = options
-        self._is_tls = url.startswith("rediss://")
-        #: AUTH, SELECT and the connection's name, packed.
-        self.greeting: list[bytes] = [pack("CLIENT", "SETNAME", f"roomcast-{node}")]
-        if self.database:
-            self.greeting.insert(0, pack("SELECT", self.database))
-        if options.get("password"):
-            user = [options["username"]] if options.get("username") else []
-            self.greeting.insert(0, pack("AUTH", *user, options["password"]))
-
-    async def open(self, connection: Connection) -> None:
-        """Connect; raises OSError or TimeoutError within `CONNECT_SECONDS`."""
-        loop = asyncio.get_running_loop()
-        options = self._options
-        async with asyncio.timeout(CONNECT_SECONDS):
-            if path := options.get("path"):
-                await loop.create_unix_connection(lambda: connection, path)
-            else:
-                host, port = options.get("host", "localhost"), int(options.get("port", 6379))
-                await loop.create_connection(lambda: connection, host, port, ssl=self._tls() if self._is_tls else None)
-
-    def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=cast(str | None, self._options.get("ssl_ca_certs")))
-        if self._options.get("ssl_cert_reqs") == "none":
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context

@@ -36,9 +36,9 @@ def _calls(link: Link, claimed: set[tuple[str, str]], tenant_id: str, entry: Con
         if (tenant_id, room) not in claimed:
             claimed.add((tenant_id, room))
             yield pack_claim(scripts.CLAIM_AGAIN, link, tenant_id, room, None)
-        keys = link.keyspace.address(tenant_id, room).keys
+        address = link.keyspace.address(tenant_id, room)
         shown = entry.shown.get(room, NOTHING_SHOWN)
-        yield pack_join(scripts.JOIN_AGAIN, link, keys, entry.connection, entry.user, None, shown)
+        yield pack_join(scripts.JOIN_AGAIN, link, address, entry.connection, entry.user, None, shown)
 
 
 def _nothing(_reply: object) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from service import telemetry
 from service.brokers import resp
-from service.brokers.resp import CommandConnection, Endpoint, NotLetIn, pack, refusal
+from service.brokers.endpoint import make_endpoint
+from service.brokers.resp import CommandConnection, NotLetIn, pack, refusal
 from service.protocol.errors import Internal, RoomcastError, Unavailable
 from tests.brokers.conftest import Server
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.anyio
 async def connection(server: Server) -> AsyncIterator[CommandConnection]:
     lost = asyncio.Event()
     connection = CommandConnection(lost.set, lambda: None)
-    await Endpoint(server.url, "node").open(connection)
+    await make_endpoint(server.url, "node").open(connection)
     yield connection
     connection.abort()
     await lost.wait()
@@ -81,7 +82,7 @@ async def test_latency_is_observed(connection: CommandConnection) -> None:
 async def test_a_closed_connection_refuses_later_and_not_from_within(server: Server) -> None:
     lost = asyncio.Event()
     connection = CommandConnection(lost.set, lambda: None)
-    await Endpoint(server.url, "node").open(connection)
+    await make_endpoint(server.url, "node").open(connection)
     connection.abort()
     await lost.wait()
     replies: list[object] = []
