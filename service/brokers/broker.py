@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from service.brokers.connections import Connections
 from service.brokers.control import ClusterControl, ControlListener
 from service.brokers.members import Members, PresenceChange, Shown, Snapshot
 from service.protocol.errors import RoomcastError
@@ -33,11 +34,13 @@ class Retention(NamedTuple):
     """How much of a room's history is kept: at least `messages` (0: none), `seconds` from its last message.
 
     tenant_bytes: of Redis for all the tenant's histories (None: no limit); looked at within a second of a message.
+    is_replicated: a publish is answered only when all replicas of Redis have it.
     """
 
     messages: int
     seconds: int
     tenant_bytes: int | None = None
+    is_replicated: bool = False
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -158,6 +161,9 @@ class RoomReceiver(Protocol):
     def receive_interruption(self) -> None:
         """The subscription was lost and is confirmed again: what came between must be read from history."""
 
+    def receive_head(self, head: Position) -> None:
+        """The room stood here, and all that was announced up to then was handed over, as far as it ever will be."""
+
 
 class Listener(ControlListener, Protocol):
     """What the broker calls for the whole node; never blocking."""
@@ -187,7 +193,7 @@ class Listener(ControlListener, Protocol):
         """
 
 
-class Broker(ClusterControl, Members, Protocol):
+class Broker(ClusterControl, Connections, Members, Protocol):
     """What the nodes share. Promises:
 
     - Publishes of one node to one room are stored in the order of the calls; the answers come in that order too.
@@ -266,33 +272,3 @@ class Broker(ClusterControl, Members, Protocol):
 
     def describe_room(self, address: RoomAddress) -> Awaitable[RoomHead | None]:
         """A room's head and occupancy; None if it was never seen."""
-
-    # Connections
-
-    def connect(
-        self, tenant_id: str, entry: ConnectionEntry, max_connections: int | None, max_connections_per_user: int | None
-    ) -> Awaitable[None]:
-        """Reserve a connection in the registry under this node's lease; raises TooMany, scope tenant or user."""
-
-    def disconnected(self, tenant_id: str, connection: str, user: str) -> None:
-        """Free what `connect` reserved; sent, not waited for."""
-
-    def note_rooms(self, tenant_id: str, connection: str, rooms: Sequence[str]) -> None:
-        """The connection is now in these rooms: told to the registry within a second, in batches."""
-
-    # Looking
-
-    def counts(self, tenant_id: str) -> Awaitable[TenantCounts]:
-        """Of the whole cluster."""
-
-    def list_rooms(self, tenant_id: str, prefix: str, after: str, limit: int) -> Awaitable[Sequence[RoomCount]]:
-        """Occupied rooms whose name begins with `prefix`, by name, behind `after` ("" from the start)."""
-
-    def list_connections(self, tenant_id: str, after: str, limit: int) -> Awaitable[Sequence[ConnectionEntry]]:
-        """Connections by id, behind `after` ("" from the start)."""
-
-    def find_connection(self, tenant_id: str, connection: str) -> Awaitable[ConnectionEntry | None]:
-        """One connection."""
-
-    def find_user(self, tenant_id: str, user: str) -> Awaitable[Sequence[ConnectionEntry]]:
-        """A user's connections; empty when nobody is there."""

@@ -83,6 +83,13 @@ class Membership:
             if self.held is None:
                 self.room.promote(self)
 
+    def end(self) -> None:
+        """It is out of the room: nothing is fed or held any more, and the answers behind it go on."""
+        self.stop_feeding()
+        self.drop_held()
+        if (lane := self.connection.lane_of(self.room.name)) is not None:
+            lane.pass_offset(None)
+
     def stop_feeding(self) -> None:
         """End a recovery that is under way. Letting its task go, too, is what frees its page at once: the cancelled
         task holds this membership by its traceback, and 50,000 joins may pass before the collector finds such a ring.

@@ -13,13 +13,13 @@ from service.protocol.codec import encode_event
 from service.protocol.events import Gap, GapReason
 from service.protocol.identifiers import Position
 from service.rooms.attendant import Attendant
-from service.rooms.fanout import NO_SHAPE, Delivery, Item, Ready, Subscriber, Taker, message_payload
+from service.rooms.fanout import NO_SHAPE, Delivery, Item, Ready, Subscriber, Taker
 from service.rooms.history import loss_reason
 from service.rooms.membership import Membership
 from service.rooms.presence import RoomPresence
 from service.rooms.room_rates import RoomRate
 from service.rooms.rules import RoomRules
-from service.rooms.slow_consumers import signal_ready, spare_items
+from service.rooms.slow_consumers import message_items, signal_ready
 from service.telemetry import counters
 
 # More messages than this don't wait for a repair: it reads them. A Redis that only tells is no reason to pile them up.
@@ -53,9 +53,8 @@ class Room:
         # Who is here: `live` members simply get every delivery, those `aside` take what applies.
         self.live: dict[Subscriber, Membership] = {}
         self.aside: dict[Membership, None] | None = None
-        # Rises with every change of `live`: deliveries of one shape have the same subscribers.
-        self._shape = 0
-        self.claims = self.members_everywhere = self.offset = 0
+        # _shape rises with every change of `live`: deliveries of one shape have the same subscribers.
+        self.claims = self.members_everywhere = self.offset = self._shape = 0
         self.is_claimed = self.is_open = self.is_subscribed = self.is_repairing = self._has_missed = False
         self.opening: asyncio.Future[None] | None = None
         self.epoch: str | None = None
@@ -106,6 +105,13 @@ class Room:
             self.lose_place()
         else:
             self._attendant.needs_repair(self)
+
+    def receive_head(self, head: Position) -> None:
+        """All that was announced up to here was handed over: what is missing won't come, so read it."""
+        if self.epoch is not None and head.epoch not in self.ended_epochs:
+            last = self.arrived[-1] if self.arrived else self
+            if last.epoch != head.epoch or last.offset < head.offset:
+                self._attendant.needs_repair(self)
 
     def lose_place(self) -> None:
         """Where the room stands is not known: the next join's head says so, and what lies behind that is read."""
@@ -245,10 +251,7 @@ class Room:
             self.aside = self.aside or None
         for delivery in self.deliveries:
             delivery.withdraw(subscriber)
-        member.stop_feeding()
-        member.drop_held()
-        if (lane := member.connection.lane_of(self.name)) is not None:
-            lane.pass_offset(None)
+        member.end()
 
     @property
     def members(self) -> list[Membership]:
@@ -271,10 +274,7 @@ class Room:
             self.expected_offset = 0
         if self.rate is not None:
             self.rate.hear(len(messages))
-        if self.rules.slow_consumer == "disconnect":
-            items = [Item(Ready(message_payload(self.prefix, message)), message) for message in messages]
-        else:
-            items = spare_items(self.name, self.prefix, messages, self.rules.slow_consumer)
+        items = message_items(self.name, self.prefix, messages, self.rules.slow_consumer)
         self._deliver(items, self._attendant.concerned(self, messages))
         for member in list(self.aside or ()):
             self.promote(member)

@@ -1,4 +1,4 @@
-"""Events of a room whose type lets a slow socket do without: each can be left out of an outbox that is full."""
+"""A room's events as its type has them: where a slow socket may do without, each can be left out of a full outbox."""
 
 import re
 from collections.abc import Sequence
@@ -31,8 +31,10 @@ class SpareReady(Ready):
         return frame
 
 
-def spare_items(room: str, prefix: bytes, messages: Sequence[Envelope], policy: SlowConsumer) -> list[Item]:
-    """Messages of a room that does not disconnect the slow; `prefix` as of `message_payload`."""
+def message_items(room: str, prefix: bytes, messages: Sequence[Envelope], policy: SlowConsumer) -> list[Item]:
+    """Messages as a room's sockets get them; `prefix` as of `message_payload`."""
+    if policy == "disconnect":
+        return [Item(Ready(message_payload(prefix, message)), message) for message in messages]
     return [Item(_spare_message(room, prefix, message, policy), message) for message in messages]
 
 

@@ -104,6 +104,7 @@ class Room:
         self.epochs: list[Position] = []
         self.presence: list[PresenceChange] = []
         self.interruptions = 0
+        self.heads: list[Position] = []
         self.changed = asyncio.Event()
 
     def receive_message(self, envelope: Envelope) -> None:
@@ -124,6 +125,10 @@ class Room:
 
     def receive_interruption(self) -> None:
         self.interruptions += 1
+        self.changed.set()
+
+    def receive_head(self, head: Position) -> None:
+        self.heads.append(head)
         self.changed.set()
 
     async def until(self, holds: Callable[[], object]) -> None:

@@ -183,3 +183,26 @@ def test_what_other_nodes_let_through_counts_for_the_rooms_rate(around: Surround
     assert around.room.rate.own == 0
     with pytest.raises(RateLimited):
         rates.take("chat", 1)
+
+
+def test_a_head_that_is_ahead_of_all_that_came_is_read_and_no_other(around: Surroundings) -> None:
+    around.room.receive_head(Position(EPOCH, 5))  # nobody is here yet: the first join's head counts
+    around.join("alice", head=1)
+    around.arrive(message(2))
+    around.room.receive_head(Position(EPOCH, 2))
+    around.room.receive_message(message(3))  # not taken yet, but here
+    around.room.receive_head(Position(EPOCH, 3))
+    assert around.repairs == []
+    around.room.receive_head(Position(EPOCH, 4))
+    assert around.repairs == [around.room]
+
+
+def test_the_head_of_an_epoch_that_nobody_announced_is_read_and_that_of_an_ended_one_is_not(
+    around: Surroundings,
+) -> None:
+    around.join("alice")
+    around.arrive(message(1), message(1, "e2"))
+    around.room.receive_head(Position(EPOCH, 9))
+    assert around.repairs == []
+    around.room.receive_head(Position("e3", 0))
+    assert around.repairs == [around.room]

@@ -7,7 +7,7 @@ from service.brokers.broker import Envelope, Origin
 from service.protocol.codec import frame
 from service.rooms import spare_frames
 from service.rooms.fanout import Ready, message_payload
-from service.rooms.slow_consumers import signal_ready, spare_items
+from service.rooms.slow_consumers import message_items, signal_ready
 from service.rooms.spare_frames import SpareFrame, is_any_spare, join_frames
 from service.tenants.room_types import SlowConsumer
 from tests.rooms.surroundings import Ear, message
@@ -19,7 +19,7 @@ def spare(
     *messages: Envelope, room: str = "chat", policy: SlowConsumer = "drop_oldest", binary: bool = False
 ) -> list[bytes]:
     prefix = b'{"type":"message","room":"%b",' % room.encode()
-    return [item.ready.for_subscriber(binary) for item in spare_items(room, prefix, messages, policy)]
+    return [item.ready.for_subscriber(binary) for item in message_items(room, prefix, messages, policy)]
 
 
 def needed(envelope: Envelope, *, binary: bool = False) -> bytes:
@@ -73,7 +73,7 @@ def test_a_spare_frame_has_the_bytes_of_any_other_and_is_made_once(binary: bool)
     [ready] = spare(message(1), binary=binary)
     assert ready == needed(message(1), binary=binary)
     assert type(ready) is SpareFrame
-    item = spare_items("chat", b"{", [message(1)], "drop_oldest")[0]
+    item = message_items("chat", b"{", [message(1)], "drop_oldest")[0]
     assert item.ready.for_subscriber(binary) is item.ready.for_subscriber(binary)
 
 

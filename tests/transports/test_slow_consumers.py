@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from service.rooms.slow_consumers import spare_items
+from service.rooms.slow_consumers import message_items
 from service.telemetry import counters
 from service.tenants.room_types import SlowConsumer
 from service.transports import outbox as outbox_module
@@ -26,7 +26,7 @@ LIMIT_BYTES = 256 * 1024
 def spare(first: int, count: int, policy: SlowConsumer = "drop_oldest", text: str = "x" * 900) -> list[bytes]:
     """Messages of a room, about a kilobyte each."""
     messages = [message(offset, text=text) for offset in range(first, first + count)]
-    return [item.ready.for_subscriber(False) for item in spare_items("chat", PREFIX, messages, policy)]
+    return [item.ready.for_subscriber(False) for item in message_items("chat", PREFIX, messages, policy)]
 
 
 class FullTransport(NotingTransport):
