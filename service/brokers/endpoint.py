@@ -15,11 +15,13 @@ class Endpoint(Protocol):
     """Where a node's two connections go. Made once; whoever connects asks it anew each time.
 
     name: for people, without a password. database: its number, 0 on a Cluster. greeting: AUTH, SELECT and the
-    connection's name, packed, to be sent first on every connection.
+    connection's name, packed, to be sent first on every connection. replicas: how many the deployment has, those that
+    are down included, as it was told last; None: only the server itself tells how many are connected.
     """
 
     name: str
     database: int
+    replicas: int | None
     greeting: list[bytes]
 
     async def open(self, connection: Connection) -> None:
@@ -37,6 +39,7 @@ class ServerEndpoint:
 
     def __init__(self, url: str, node: str) -> None:
         options: dict[str, Any] = dict(parse_url(url))
+        self.replicas: int | None = None
         self.database = int(options.get("db") or 0)
         self.name = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
         self.greeting = greeting_commands(node, options.get("username"), options.get("password"), self.database)

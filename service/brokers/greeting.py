@@ -54,6 +54,7 @@ class Server:
 
     run_id: of this process of it. replication_id: of its history of writes. was_promoted: it was a replica, and
     replication is asynchronous. keeps_data: a restart of it is known to lose nothing that was acknowledged.
+    replicas: how many are connected.
     """
 
     run_id: str
@@ -61,6 +62,7 @@ class Server:
     was_promoted: bool
     keeps_data: bool
     uptime_seconds: int
+    replicas: int
 
 
 async def enter(connection: CommandConnection, endpoint: Endpoint, policy: Policy) -> Server:
@@ -114,6 +116,7 @@ async def _examine(connection: CommandConnection, policy: Policy) -> Server:
         was_promoted,
         not was_promoted and await _keeps_data(connection, policy, facts),
         int(facts.get("uptime_in_seconds", "0")),
+        int(facts.get("connected_slaves", "0")),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from service.brokers import scripts
 from service.brokers.endpoint import Endpoint
-from service.brokers.greeting import Policy, enter, greet
+from service.brokers.greeting import Policy, Server, enter, greet
 from service.brokers.keys import PARTITIONS, Keyspace
 from service.brokers.resp import CommandConnection, Done, bulk, out_of_reach, settle
 from service.protocol.errors import Unavailable
@@ -39,6 +39,7 @@ class Link:
         self.lease = b""
         self.lease_ends_at = 0.0  # by the loop's clock, at the latest
         self.redis_uptime_seconds = 0
+        self.server: Server | None = None  # that the connection leads to
         self._endpoint = endpoint
         self._told_lost = lost
         self._policy = policy
@@ -141,7 +142,7 @@ class Link:
         self.redis_uptime_seconds = server.uptime_seconds
         self.generations = [b"%d" % mark.generation] * PARTITIONS
         self.generation_bulks = [bulk(self.generations[0])] * PARTITIONS
-        self._connection = connection
+        self._connection, self.server = connection, server
         connection.before_flush = self.before_flush
         self.send, self.insist = connection.send, connection.insist
 
@@ -152,7 +153,7 @@ class Link:
 
     def _lose(self) -> None:
         if self._connection is not None:
-            self._connection = None
+            self._connection = self.server = None
             self.send = self.insist = _refuse
             self.lease_ends_at = 0.0  # the next connection takes a new lease, and ends this one
             self._told_lost()
