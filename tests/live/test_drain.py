@@ -9,10 +9,11 @@ import pytest
 
 from service.preparation import open_storage
 from service.protocol.events import Closing, Joined, Published
-from tests.support.checker import Acknowledged, Entered, Record, Refused, Told, check
-from tests.support.conversation import KEPT_MESSAGES, converse
+from tests.support.checker import check
 from tests.support.fixtures import Cluster
 from tests.support.live_server import LiveNode
+from tests.support.load import KEPT_MESSAGES, converse
+from tests.support.records import Acknowledged, Entered, Record, Refused, Told
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant, make_tenant
 from tests.support.wire_client import Client, handshake

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from service.preparation import open_storage
-from tests.support.checker import Acknowledged, Entered, Record, Refused, Told, check
-from tests.support.conversation import KEPT_MESSAGES, converse
+from tests.support.checker import check
 from tests.support.fixtures import Cluster
+from tests.support.load import KEPT_MESSAGES, converse
+from tests.support.records import Acknowledged, Entered, Record, Refused, Told
 from tests.support.tenants import Tenant, make_tenant
 
 pytestmark = pytest.mark.anyio

@@ -11,10 +11,11 @@ import pytest
 
 from service.preparation import open_storage
 from service.settings import Settings
-from tests.support.checker import Acknowledged, Entered, Told, check
-from tests.support.conversation import KEPT_MESSAGES, converse
+from tests.support.checker import check
 from tests.support.live_server import LiveServe
+from tests.support.load import KEPT_MESSAGES, converse
 from tests.support.processes import all_end
+from tests.support.records import Acknowledged, Entered, Told
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant, make_tenant
 from tests.support.wire_client import Client, Refused

@@ -14,10 +14,11 @@ from service.tenants.limits import Limits
 from service.tenants.minute_usage import MinuteUsage
 from service.tenants.room_types import RoomType
 from service.tenants.storage import Storage
-from tests.support.checker import Acknowledged, Entered, check
-from tests.support.conversation import KEPT_MESSAGES, converse
+from tests.support.checker import check
 from tests.support.fixtures import Cluster, Connect, NewTenant
 from tests.support.live_server import LiveNode
+from tests.support.load import KEPT_MESSAGES, converse
+from tests.support.records import Acknowledged, Entered
 from tests.support.rest_client import Rest
 from tests.support.tenants import UNHURRIED, Tenant, make_tenant
 from tests.support.wire_client import Client

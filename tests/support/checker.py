@@ -1,81 +1,42 @@
-"""What a run under faults must have kept (RELIABILITY.md, "The checker"): A1-A7, in O(n log n).
-
-The harness writes one list of these records, in the order in which it saw things. A message is known by its `key`,
-which it carries as payload too. `check` answers with one sentence for each promise that was broken.
-"""
+"""What a run under faults must have kept (RELIABILITY.md, "The checker"), in O(n log n)."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-Place = tuple[str, int]
+from tests.support.records import (
+    Acknowledged,
+    Counter,
+    DataLost,
+    Delivered,
+    Entered,
+    Heard,
+    Kept,
+    Moved,
+    Place,
+    Quiet,
+    Record,
+    Refused,
+    Sees,
+    Started,
+    Told,
+)
 
-
-class Started(NamedTuple):
-    """A publisher is about to send; again when it retries."""
-
-    publisher: str
-    room: str
-    key: str
-
-
-class Acknowledged(NamedTuple):
-    """`published` came."""
-
-    publisher: str
-    room: str
-    key: str
-    place: Place
-
-
-class Refused(NamedTuple):
-    """An error came: `unavailable` leaves open whether the message was stored."""
-
-    publisher: str
-    room: str
-    key: str
-    code: str
+Kind = Literal[
+    "lost", "doubled", "out of order", "presence", "foreign", "counter", "false recovery", "recovery", "client"
+]
 
 
-class Entered(NamedTuple):
-    """`joined` came. `recovered`: as there, so True continues at the position that was given as `since`."""
+class Broken(NamedTuple):
+    """A promise that was broken. rule: A1-A10, `epochs`, or `row` for a bound of one row's own."""
 
-    subscriber: str
-    room: str
-    place: Place
-    recovered: bool | None
-
-
-class Told(NamedTuple):
-    """A `gap` came: live goes on behind `place`."""
-
-    subscriber: str
-    room: str
-    place: Place
+    rule: str
+    kind: Kind
+    text: str
 
 
-class Delivered(NamedTuple):
-    """A `message` came, or the `published` that stands for it."""
-
-    subscriber: str
-    room: str
-    key: str
-    place: Place
-
-
-class Kept(NamedTuple):
-    """At the end the history has it; of a room in ascending order."""
-
-    room: str
-    key: str
-    place: Place
-
-
-Record = Started | Acknowledged | Refused | Entered | Told | Delivered | Kept
-
-
-def check(records: Sequence[Record], kept_messages: int) -> list[str]:
+def check(records: Sequence[Record], kept_messages: int) -> list[Broken]:
     """What was broken. `kept_messages`: how many the newest of a room are certainly kept."""
     return [
         *_one_message_one_place(records),
@@ -85,10 +46,14 @@ def check(records: Sequence[Record], kept_messages: int) -> list[str]:
         *_refused_is_never_seen(records),
         *_in_order_of_acknowledgement(records),
         *_in_order_of_publishing(records),
+        *_tenants_never_meet(records),
+        *check_presence(records),
+        *_counters_agree(records),
+        *_lost_data_ends_epochs(records),
     ]
 
 
-def _one_message_one_place(records: Sequence[Record]) -> Iterator[str]:
+def _one_message_one_place(records: Sequence[Record]) -> Iterator[Broken]:
     """A1."""
     key_at: dict[tuple[str, Place], str] = {}
     place_of: dict[str, tuple[str, Place]] = {}
@@ -96,12 +61,12 @@ def _one_message_one_place(records: Sequence[Record]) -> Iterator[str]:
         if isinstance(record, Acknowledged | Delivered | Kept):
             where = (record.room, record.place)
             if key_at.setdefault(where, record.key) != record.key:
-                yield f"A1: {record} and {key_at[where]} have one place"
+                yield Broken("A1", "lost", f"{record} and {key_at[where]} have one place")
             if place_of.setdefault(record.key, where) != where:
-                yield f"A1: {record} was at {place_of[record.key]} too"
+                yield Broken("A1", "doubled", f"{record} was at {place_of[record.key]} too")
 
 
-def _acknowledged_is_kept(records: Sequence[Record], kept_messages: int) -> Iterator[str]:
+def _acknowledged_is_kept(records: Sequence[Record], kept_messages: int) -> Iterator[Broken]:
     """A2."""
     kept = {(record.room, record.place) for record in records if isinstance(record, Kept)}
     heads: dict[str, Place] = {record.room: record.place for record in records if isinstance(record, Kept)}
@@ -117,10 +82,10 @@ def _acknowledged_is_kept(records: Sequence[Record], kept_messages: int) -> Iter
             was_trimmed = epoch == head[0] and offset <= head[1] - kept_messages
             was_announced = epoch != head[0] and (record.room, head[0]) in ended
             if not was_trimmed and not was_announced:
-                yield f"A2: {record} is not in the history, which ends at {head}"
+                yield Broken("A2", "lost", f"{record} is not in the history, which ends at {head}")
 
 
-def _continuous(records: Sequence[Record]) -> Iterator[str]:
+def _continuous(records: Sequence[Record]) -> Iterator[Broken]:
     """A3."""
     at: dict[tuple[str, str], Place] = {}
     for record in records:
@@ -129,14 +94,16 @@ def _continuous(records: Sequence[Record]) -> Iterator[str]:
         before = at.get((record.subscriber, record.room))
         if isinstance(record, Entered) and record.recovered:
             if before is None or before[0] != record.place[0] or before[1] > record.place[1]:
-                yield f"A3: {record} claims to continue from {before}"
+                yield Broken("A3", "false recovery", f"{record} claims to continue from {before}")
             continue
         if isinstance(record, Delivered) and before != (record.place[0], record.place[1] - 1):
-            yield f"A3: {record} came after {before}"
+            is_new = before is None or before[0] != record.place[0] or before[1] < record.place[1]
+            kind: Kind = "lost" if is_new else "doubled" if before == record.place else "out of order"
+            yield Broken("A3", kind, f"{record} came after {before}")
         at[record.subscriber, record.room] = record.place
 
 
-def _all_arrived(records: Sequence[Record]) -> Iterator[str]:
+def _all_arrived(records: Sequence[Record]) -> Iterator[Broken]:
     """A4: nobody stands before the last message that was acknowledged, or is kept."""
     at: dict[tuple[str, str], Place] = {}
     heads: dict[tuple[str, str], int] = {}
@@ -148,44 +115,98 @@ def _all_arrived(records: Sequence[Record]) -> Iterator[str]:
             at[record.subscriber, record.room] = record.place
     for (subscriber, room), (epoch, offset) in at.items():
         if offset < heads.get((room, epoch), 0):
-            yield f"A4: {subscriber} stands in {room} at {epoch}:{offset}, the head is {heads[room, epoch]}"
+            head = heads[room, epoch]
+            yield Broken("A4", "lost", f"{subscriber} stands in {room} at {epoch}:{offset}, the head is {head}")
 
 
-def _refused_is_never_seen(records: Sequence[Record]) -> Iterator[str]:
+def _refused_is_never_seen(records: Sequence[Record]) -> Iterator[Broken]:
     """A5."""
     acknowledged = {record.key for record in records if isinstance(record, Acknowledged)}
     refused = {record.key for record in records if isinstance(record, Refused) and record.code != "unavailable"}
     for record in records:
         if isinstance(record, Delivered | Kept) and record.key in refused - acknowledged:
-            yield f"A5: {record} was refused"
+            yield Broken("A5", "doubled", f"{record} was refused")
 
 
-def _in_order_of_acknowledgement(records: Sequence[Record]) -> Iterator[str]:
+def _in_order_of_acknowledgement(records: Sequence[Record]) -> Iterator[Broken]:
     """A6: what was acknowledged before another was begun stands before it."""
-    highest: dict[tuple[str, str], int] = {}
-    before: dict[str, dict[tuple[str, str], int]] = {}
+    highest: dict[str, dict[str, int]] = defaultdict(dict)
+    before: dict[str, dict[str, int]] = {}
     for record in records:
         if isinstance(record, Started) and record.key not in before:
-            before[record.key] = {where: offset for where, offset in highest.items() if where[0] == record.room}
+            before[record.key] = dict(highest[record.room])
         elif isinstance(record, Acknowledged):
-            where = (record.room, record.place[0])
-            if record.place[1] <= before.get(record.key, {}).get(where, 0):
-                yield f"A6: {record} was begun after {before[record.key][where]} was acknowledged"
-            highest[where] = max(highest.get(where, 0), record.place[1])
+            epoch, offset = record.place
+            begun_at = before.get(record.key, {}).get(epoch, 0)
+            if offset <= begun_at:
+                yield Broken("A6", "out of order", f"{record} was begun after {begun_at} was acknowledged")
+            highest[record.room][epoch] = max(highest[record.room].get(epoch, 0), offset)
 
 
-def _in_order_of_publishing(records: Sequence[Record]) -> Iterator[str]:
+def _in_order_of_publishing(records: Sequence[Record]) -> Iterator[Broken]:
     """A7: what one publisher begins later stands later."""
-    begun: dict[tuple[str, str], list[str]] = defaultdict(list)
+    begun: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     places: dict[str, Place] = {}
     for record in records:
         if isinstance(record, Started):
-            if record.key not in begun[record.publisher, record.room]:
-                begun[record.publisher, record.room].append(record.key)
+            begun[record.publisher, record.room].setdefault(record.key)
         elif isinstance(record, Acknowledged):
             places[record.key] = record.place
     for (publisher, room), keys in begun.items():
         acknowledged = [(key, places[key]) for key in keys if key in places]
         for (earlier, first), (later, second) in pairwise(acknowledged):
             if first[0] == second[0] and first[1] >= second[1]:
-                yield f"A7: {publisher} published {earlier} before {later}; they stand in {room} at {first}, {second}"
+                text = f"{publisher} published {earlier} before {later}; they stand in {room} at {first}, {second}"
+                yield Broken("A7", "out of order", text)
+
+
+def _tenants_never_meet(records: Sequence[Record]) -> Iterator[Broken]:
+    """A8."""
+    for record in records:
+        if isinstance(record, Heard) and record.tenant != record.reader_tenant:
+            yield Broken("A8", "foreign", f"{record.reader} of {record.reader_tenant} heard of {record.tenant}")
+
+
+def check_presence(records: Sequence[Record]) -> Iterator[Broken]:
+    """A9: for each observer a member comes and goes in turn, and once all is quiet its list is the live sockets'."""
+    lists: dict[str, dict[str, set[str] | None]] = defaultdict(dict)
+    for record in records:
+        if isinstance(record, Sees):
+            seen = None if record.connections is None else set(record.connections)
+            lists[record.room][record.observer] = seen
+        elif isinstance(record, Moved):
+            members = lists[record.room].get(record.observer)
+            if members is None:
+                continue  # a page may know of it already
+            if (record.connection in members) is record.is_here:
+                yield Broken("A9", "presence", f"{record}, and it was so already")
+            (members.add if record.is_here else members.discard)(record.connection)
+        elif isinstance(record, Quiet):
+            for observer, seen in lists[record.room].items():
+                if seen is not None and seen != record.connections:
+                    ghosts, missing = sorted(seen - record.connections), sorted(record.connections - seen)
+                    text = f"{observer} sees ghosts in {record.room}: {ghosts}, and not: {missing}"
+                    yield Broken("A9", "presence", text)
+
+
+def _counters_agree(records: Sequence[Record]) -> Iterator[Broken]:
+    """A10."""
+    for record in records:
+        if isinstance(record, Counter) and not record.least <= record.served <= record.most:
+            yield Broken("A10", "counter", f"{record}")
+
+
+def _lost_data_ends_epochs(records: Sequence[Record]) -> Iterator[Broken]:
+    """After data was taken away nobody continues in an epoch of before, and no message stands in one."""
+    known: set[tuple[str, str]] = set()
+    ended: set[tuple[str, str]] = set()
+    for record in records:
+        if isinstance(record, DataLost):
+            ended |= known
+        elif isinstance(record, Acknowledged | Delivered | Entered | Told):
+            epoch = (record.room, record.place[0])
+            known.add(epoch)
+            if epoch in ended and isinstance(record, Entered) and record.recovered:
+                yield Broken("epochs", "false recovery", f"{record} claims to continue, and data was lost")
+            elif epoch in ended and isinstance(record, Acknowledged):
+                yield Broken("epochs", "false recovery", f"{record} goes on in an epoch that lost data")

@@ -1,24 +1,25 @@
-"""A load of publishers and subscribers that go on through faults as a good client does, and what they saw.
+"""Clients that go on through faults as good ones do, and what they saw.
 
 Publishers send one message at a time, and again with the same key until it is acknowledged; everybody who is cut off
 connects to the next node and rejoins with `since`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
-
-import msgspec
+import re
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from service.protocol.events import Closing, ErrorEvent, Gap, Joined, Message, Published, WebSocketEvent
 from tests.support.canaries import PAYLOAD
-from tests.support.checker import Acknowledged, Delivered, Entered, Kept, Place, Record, Refused, Started, Told
+from tests.support.records import Acknowledged, Delivered, Entered, Heard, Place, Record, Refused, Sees, Started, Told
 from tests.support.tenants import Tenant
+from tests.support.watcher import Watcher
 from tests.support.wire_client import Client, Closed
 from tests.support.wire_client import Refused as RefusedHandshake
 
-KEPT_MESSAGES = 100  # what a room keeps by default
 RETRY_SECONDS = 0.05
+CANARY: Final = re.compile(re.escape(PAYLOAD).encode() + rb"~([\w.-]+)~")
+ENDS: Final = (Closed, OSError, RefusedHandshake, asyncio.IncompleteReadError)
 
 
 class Served(Protocol):
@@ -36,49 +37,101 @@ def place_of(position: str | None) -> Place:
     return epoch, int(offset)
 
 
-class Participant:
-    """A client that is in `rooms`, and stays through every fault."""
+def canary_of(tenant: Tenant) -> str:
+    """What this tenant's payloads, members and users say of themselves, and nobody else may ever read."""
+    return f"{PAYLOAD}~{tenant.name}~"
 
-    def __init__(self, name: str, tenant: Tenant, nodes: Sequence[Served], rooms: Sequence[str], log: list[Record]):
-        self.name = name
-        self._tenant = tenant
+
+def room_of(tenant: Tenant, room: str) -> str:
+    """The room's name in the log."""
+    return f"{tenant.name}/{room}"
+
+
+class Insider:
+    """A user of a tenant who stays through every fault, on the next node if need be."""
+
+    def __init__(self, name: str, tenant: Tenant, nodes: Sequence[Served], log: list[Record]) -> None:
+        self.name = f"{tenant.name}/{name}"
+        self.tenant = tenant
+        self.client: Client | None = None
+        self.is_in = asyncio.Event()
+        self.connects = 0
+        self._user = name
         self._nodes = list(nodes)
-        self._rooms = rooms
         self._log = log
         self._binary = name.endswith(("1", "3"))  # both subprotocols, side by side
-        self.client: Client | None = None
         self._away_seconds = RETRY_SECONDS
+        self._heard: set[bytes] = set()
+
+    async def live(self) -> None:
+        """Be there until cancelled."""
+        raise NotImplementedError
+
+    @property
+    def node(self) -> Served:
+        """Where it is, or tries to be."""
+        return self._nodes[0]
+
+    async def _open(self) -> Client:
+        token = self.tenant.token(self._user, info={"canary": canary_of(self.tenant)})
+        self.client = await Client.open(self.node.address, token, binary=self._binary)
+        self.client.overhears = self._overhear
+        self.connects += 1
+        return self.client
+
+    async def _turn_to_the_next_node(self) -> None:
+        self.is_in.clear()
+        self._nodes.append(self._nodes.pop(0))
+        away_seconds, self._away_seconds = self._away_seconds, RETRY_SECONDS
+        await asyncio.sleep(away_seconds)
+
+    def _overhear(self, payload: bytes) -> None:
+        for name in CANARY.findall(payload):
+            if name not in self._heard:
+                self._heard.add(name)
+                self._log.append(Heard(self.name, self.tenant.name, name.decode()))
+
+
+class Participant(Insider):
+    """A client that is in `rooms`.
+
+    longest_gap_seconds: between two deliveries. proved_at: when the newest publish was begun that was acknowledged.
+    """
+
+    def __init__(self, name: str, tenant: Tenant, nodes: Sequence[Served], rooms: Sequence[str], log: list[Record]):
+        super().__init__(name, tenant, nodes, log)
+        self.rooms = rooms
         self.at: dict[str, Place] = {}
-        # Publishes that wait for their answer, by key: their room.
-        self.waiting: dict[str, tuple[str, asyncio.Future[None]]] = {}
-        self.is_in = asyncio.Event()
+        # Publishes that wait for their answer, by key.
+        self.waiting: dict[str, asyncio.Future[None]] = {}
         self.moved = asyncio.Event()
+        self.deliveries = self.acknowledged = 0
+        self.longest_gap_seconds = 0.0
+        self.slowest_publish_seconds = 0.0
+        self.proved_at = 0.0
+        self._delivered_at: float | None = None
 
     async def live(self) -> None:
         """Connect, listen, and again; until cancelled."""
         while True:
             try:
-                token = self._tenant.token(self.name)
-                self.client = await Client.open(self._nodes[0].address, token, binary=self._binary)
-                await self._join()
+                client = await self._open()
+                await self._join(client)
                 while True:
-                    self._take(await self.client.next(60))
-            except (Closed, OSError, RefusedHandshake, asyncio.IncompleteReadError):
-                self.is_in.clear()
+                    self._take(await client.next(60))
+            except ENDS:
                 self._fail_waiting()
-                self._nodes.append(self._nodes.pop(0))
-                away_seconds, self._away_seconds = self._away_seconds, RETRY_SECONDS
-                await asyncio.sleep(away_seconds)
+                await self._turn_to_the_next_node()
 
-    async def _join(self) -> None:
-        assert self.client is not None
-        for room in self._rooms:
+    async def _join(self, client: Client) -> None:
+        for room in self.rooms:
             since = {"since": "{}:{}".format(*self.at[room])} if room in self.at else {}
-            await self.client.sends("join", room=room, id=f"join {room}", **since)
-        missing = set(self._rooms)
+            await client.sends("join", room=room, id=f"join {room}", **since)
+        missing = set(self.rooms)
         while missing:
-            event = await self.client.next()
+            event = await client.next()
             if isinstance(event, ErrorEvent):
+                client.drop()
                 raise Closed(None)  # Redis is away: begin again
             self._take(event)
             if isinstance(event, Joined):
@@ -88,56 +141,72 @@ class Participant:
     def _take(self, event: WebSocketEvent) -> None:
         match event:
             case Joined():
-                self._move(Entered(self.name, event.room, place_of(event.position), event.recovered))
+                self._move(event.room, Entered(self.name, self._room(event), place_of(event.position), event.recovered))
             case Gap():
-                self._move(Told(self.name, event.room, place_of(event.to)))
+                self._move(event.room, Told(self.name, self._room(event), place_of(event.to)))
             case Message():
                 assert isinstance(event.offset, int)
                 assert self.client is not None
                 key = self.client.value(event.data)["key"]
-                self._move(Delivered(self.name, event.room, key, (self.at[event.room][0], event.offset)))
+                place = (self.at[event.room][0], event.offset)
+                self._move(event.room, Delivered(self.name, self._room(event), key, place))
             case Published():
                 place = place_of(event.position)
                 if not event.duplicate:
-                    self._move(Delivered(self.name, event.room, str(event.id), place))
-                self._log.append(Acknowledged(self.name, event.room, str(event.id), place))
+                    self._move(event.room, Delivered(self.name, self._room(event), str(event.id), place))
+                self._log.append(Acknowledged(self.name, self._room(event), str(event.id), place))
+                self.acknowledged += 1
                 self._answer(str(event.id), stored=True)
             case Closing():
                 assert event.reconnect
                 self._away_seconds = event.after_ms / 1000
             case ErrorEvent():
-                assert isinstance(event.room, str)
-                self._log.append(Refused(self.name, event.room, str(event.id), event.code))
+                self._log.append(Refused(self.name, self._room(event), str(event.id), event.code))
                 self._answer(str(event.id), stored=False)
             case _:
                 raise AssertionError(event)
 
-    def _move(self, record: Entered | Told | Delivered) -> None:
+    def _room(self, event: Joined | Gap | Message | Published | ErrorEvent) -> str:
+        assert isinstance(event.room, str)
+        return room_of(self.tenant, event.room)
+
+    def _move(self, room: str, record: Entered | Told | Delivered) -> None:
         self._log.append(record)
         if not (isinstance(record, Entered) and record.recovered):
-            self.at[record.room] = record.place
+            self.at[room] = record.place
+        if isinstance(record, Delivered):
+            now = asyncio.get_running_loop().time()
+            if self._delivered_at is not None:
+                self.longest_gap_seconds = max(self.longest_gap_seconds, now - self._delivered_at)
+            self._delivered_at = now
+            self.deliveries += 1
         self.moved.set()
 
-    async def publish(self, room: str, key: str) -> None:
+    async def publish(self, room: str, key: str, padding: str = "") -> None:
         """One message, until it is acknowledged."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        data = {"key": key, "canary": canary_of(self.tenant)} | ({"padding": padding} if padding else {})
         while True:
             await self.is_in.wait()
             assert self.client is not None
-            answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.waiting[key] = (room, answer)
-            self._log.append(Started(self.name, room, key))
+            answer: asyncio.Future[None] = loop.create_future()
+            self.waiting[key] = answer
+            self._log.append(Started(self.name, room_of(self.tenant, room), key))
+            tried_at = loop.time()
             try:
-                data = {"key": key, "canary": PAYLOAD}
                 await self.client.sends("publish", room=room, data=data, key=key, id=key)
                 await answer
-                return
+                break
             except (Closed, OSError):
                 self.waiting.pop(key, None)
                 await asyncio.sleep(RETRY_SECONDS)
+        self.proved_at = tried_at
+        self.slowest_publish_seconds = max(self.slowest_publish_seconds, loop.time() - began_at)
 
     def _answer(self, key: str, *, stored: bool) -> None:
         if key in self.waiting:
-            _, answer = self.waiting.pop(key)
+            answer = self.waiting.pop(key)
             if stored:
                 answer.set_result(None)
             else:
@@ -149,82 +218,35 @@ class Participant:
 
     async def reaches(self, heads: dict[str, Place]) -> None:
         """Wait until it stands at these heads."""
-        while any(self.at[room] != head for room, head in heads.items() if room in self.at):
+        while any(self.at.get(room) != heads[room] for room in self.rooms if room in heads):
             self.moved.clear()
             await self.moved.wait()
 
 
-async def converse(
-    tenant: Tenant,
-    nodes: Sequence[Served],
-    faults: Callable[[], Awaitable[None]],
-    *,
-    rooms: int = 8,
-    messages_per_second: float = 200,
-) -> list[Record]:
-    """Two publishers and two more subscribers for each room, on all nodes, while `faults` happen; what they saw."""
-    log: list[Record] = []
-    names = [f"room-{number}" for number in range(rooms)]
-    publishers = [
-        Participant(f"publisher-{number}", tenant, _turned(nodes, number // rooms), [names[number % rooms]], log)
-        for number in range(2 * rooms)
-    ]
-    subscribers = [
-        Participant(f"subscriber-{number}", tenant, _turned(nodes, number), names, log) for number in range(4)
-    ]
-    everybody = [*publishers, *subscribers]
-    pause_seconds = len(publishers) / messages_per_second
-    enough = asyncio.Event()
-    heads: dict[str, Place] = {}
+class Lookout(Insider):
+    """A client that watches `room`, and what it is told of its members."""
 
-    async def talk(publisher: Participant, room: str) -> None:
-        loop = asyncio.get_running_loop()
-        number = 0
-        due = loop.time()
-        while not enough.is_set():
-            number += 1
-            await publisher.publish(room, f"{publisher.name}/{number}")
-            due += pause_seconds
-            await asyncio.sleep(max(0.0, due - loop.time()))
+    def __init__(self, name: str, tenant: Tenant, nodes: Sequence[Served], room: str, log: list[Record]) -> None:
+        super().__init__(name, tenant, nodes, log)
+        self.room = room
+        self.watcher: Watcher | None = None
 
-    lives = [asyncio.create_task(participant.live()) for participant in everybody]
-    await asyncio.gather(*(participant.is_in.wait() for participant in everybody))
-    talks = [asyncio.create_task(talk(each, names[number % rooms])) for number, each in enumerate(publishers)]
-    try:
-        await faults()
-        enough.set()
-        async with asyncio.timeout(15):
-            await asyncio.gather(*talks)
-            heads = await _read_histories(tenant, nodes, names, log)
-            await asyncio.gather(*(participant.reaches(heads) for participant in everybody))
-    except TimeoutError:
-        late = {each.name: each.at for each in everybody if each.at != {room: heads.get(room) for room in each.at}}
-        raise AssertionError(f"the heads are {heads}, and these did not come so far: {late}") from None
-    finally:
-        for task in [*talks, *lives]:
-            task.cancel()
-        ends = await asyncio.gather(*talks, *lives, return_exceptions=True)
-        for participant in everybody:
-            if participant.client is not None:
-                await participant.client.close()
-    broken = [end for end in ends if isinstance(end, Exception)]
-    assert not broken, broken
-    return log
+    async def live(self) -> None:
+        """Connect, watch, and again; until cancelled."""
+        while True:
+            try:
+                client = await self._open()
+                watched = room_of(self.tenant, self.room)
+                self.watcher = await Watcher.watch(client, self.room, self._log, (self.name, watched))
+                self.is_in.set()
+                await self.watcher.ends()
+            except ENDS:
+                self._log.append(Sees(self.name, room_of(self.tenant, self.room), None))
+                if self.watcher is not None:
+                    self._away_seconds = max(RETRY_SECONDS, self.watcher.away_seconds)
+                await self._turn_to_the_next_node()
 
-
-def _turned(nodes: Sequence[Served], by: int) -> list[Served]:
-    return [*nodes[by % len(nodes) :], *nodes[: by % len(nodes)]]
-
-
-async def _read_histories(
-    tenant: Tenant, nodes: Sequence[Served], rooms: Sequence[str], log: list[Record]
-) -> dict[str, Place]:
-    reader = await Client.open(nodes[0].address, tenant.token("reader"))
-    heads = {}
-    for room in rooms:
-        page = await reader.history(room, limit=1000)
-        heads[room] = place_of(page.position)
-        epoch = heads[room][0]
-        log.extend(Kept(room, msgspec.json.decode(item.data)["key"], (epoch, item.offset)) for item in page.messages)
-    await reader.close()
-    return heads
+    def knows(self, connections: frozenset[str]) -> bool:
+        """Whether it has a list of the room's members, and these stand in it."""
+        watcher = self.watcher
+        return self.is_in.is_set() and watcher is not None and watcher.is_sure and set(watcher.members) == connections

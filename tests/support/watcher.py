@@ -3,19 +3,25 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from service.protocol.events import Joined, Member, MembersEvent, OccupancyEvent, Presence
+from service.protocol.events import Closing, ErrorEvent, Joined, Member, MembersEvent, OccupancyEvent, Presence
+from tests.support.checker import check_presence
+from tests.support.records import Moved, Record, Sees
 from tests.support.wire_client import Client, Closed
 
 
 class Watcher:
     """Watches one room on a socket of its own. Made by `watch`; afterwards nobody else reads the socket.
 
-    members: by connection, as far as it was told. At each step joins and leaves must alternate.
+    members: by connection, as far as it was told. What it was told is written into `log` too, as of (observer, room);
+    joins and leaves must alternate there. away_seconds: how long the server asked it to stay away.
     """
 
-    def __init__(self, client: Client, room: str) -> None:
+    def __init__(self, client: Client, room: str, log: list[Record], known_as: tuple[str, str]) -> None:
         self.client = client
         self.room = room
+        self.away_seconds = 0.0
+        self._log = log
+        self._known_as = known_as
         self.members: dict[str, Member] = {}
         self.connections = 0
         self.events: list[Presence | OccupancyEvent] = []
@@ -25,14 +31,20 @@ class Watcher:
         self._reading: asyncio.Task[None] | None = None
 
     @classmethod
-    async def watch(cls, client: Client, room: str) -> "Watcher":
-        """Join the room and begin."""
-        watcher = cls(client, room)
+    async def watch(
+        cls, client: Client, room: str, log: list[Record] | None = None, known_as: tuple[str, str] = ("", "")
+    ) -> "Watcher":
+        """Join the room and begin. Raises Closed when the join is refused."""
+        watcher = cls(client, room, [] if log is None else log, known_as)
         await client.sends("join", id="watch", room=room, watch=True)
-        joined = await client.skips_to(Joined)
+        while not isinstance(joined := await client.next(), Joined):
+            if isinstance(joined, ErrorEvent):
+                client.drop()
+                raise Closed(None)
         assert isinstance(joined.members, list)
         watcher.members = {member.connection: member for member in joined.members}
         watcher.connections = joined.occupancy.connections
+        watcher._sees_all()
         watcher._reading = asyncio.create_task(watcher._read())
         return watcher
 
@@ -43,6 +55,17 @@ class Watcher:
         [end] = await asyncio.gather(self._reading, return_exceptions=True)
         if isinstance(end, Exception) and not isinstance(end, Closed):
             raise end
+        assert list(check_presence(self._log)) == []
+
+    async def ends(self) -> None:
+        """Wait for the socket's end, and raise it."""
+        assert self._reading is not None
+        await self._reading
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether its list is whole: no page of it is awaited."""
+        return self._pages == 0
 
     async def until(self, holds: Callable[[], bool], within_seconds: float = 10) -> None:
         """Wait until it holds; fails with what was told."""
@@ -71,6 +94,8 @@ class Watcher:
                         await self._take(event)
                     case MembersEvent():
                         await self._take_page(event)
+                    case Closing():
+                        self.away_seconds = event.after_ms / 1000
                     case _:
                         pass
                 self._changed.set()
@@ -86,20 +111,29 @@ class Watcher:
         if event.reset is True:
             self.resets += 1
             self.members.clear()
+            self._log.append(Sees(*self._known_as, None))
             self._pages += 1
             await self._ask()
-        is_listing = self._pages > 0  # then a page may know of a change before its event
         for member in event.left:
-            assert is_listing or member.connection in self.members, event
-            self.members.pop(member.connection, None)
+            self._moves(member.connection, None)
         for member in event.changed:
-            was = member.was if isinstance(member.was, str) else member.connection
-            assert is_listing or was in self.members, event
-            self.members.pop(was, None)
-            self.members[member.connection] = member
+            if isinstance(member.was, str):
+                self._moves(member.was, None)
+                self._moves(member.connection, member)
+            else:
+                self.members[member.connection] = member
         for member in event.joined:
-            assert is_listing or member.connection not in self.members, event
-            self.members[member.connection] = member
+            self._moves(member.connection, member)
+
+    def _moves(self, connection: str, member: Member | None) -> None:
+        self._log.append(Moved(*self._known_as, connection, member is not None))
+        if member is None:
+            self.members.pop(connection, None)
+        else:
+            self.members[connection] = member
+
+    def _sees_all(self) -> None:
+        self._log.append(Sees(*self._known_as, frozenset(self.members)))
 
     async def _ask(self, **cursor: str) -> None:
         await self.client.sends("members", id="list", room=self.room, limit=1_000, **cursor)
@@ -111,3 +145,5 @@ class Watcher:
             await self._ask(cursor=page.next_cursor)
         else:
             self._pages -= 1
+            if self._pages == 0:
+                self._sees_all()

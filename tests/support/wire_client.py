@@ -10,7 +10,7 @@ import base64
 import itertools
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from struct import pack, unpack
 from typing import Any, Final, TypeVar, cast
 
@@ -72,6 +72,7 @@ class Client:
         self.binary = selected == MSGPACK
         self.welcome: Welcome
         self.answers_pings = True
+        self.overhears: Callable[[bytes], None] | None = None  # gets every payload that comes, before it is understood
 
     @classmethod
     async def open(cls, address: str, token: str, *, welcomed: bool = True, **options: Any) -> "Client":
@@ -226,6 +227,8 @@ class Client:
             raise Closed(None) from None
 
     def _decode(self, payload: bytes) -> WebSocketEvent:
+        if self.overhears is not None:
+            self.overhears(payload)
         codec: Any = msgspec.msgpack if self.binary else msgspec.json
         event: WebSocketEvent = codec.decode(payload, type=WebSocketEvent)
         unknown = set(codec.decode(payload)) - set(event.__struct_encode_fields__) - {"type"}
