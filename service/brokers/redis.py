@@ -22,6 +22,7 @@ from service.brokers.nodes import Nodes
 from service.brokers.presence import Absences, Presence
 from service.brokers.publishing import Publishing
 from service.brokers.registry import Registry
+from service.brokers.replication import Replication
 from service.brokers.restoration import enter_again
 from service.brokers.shares import Shares
 from service.protocol.errors import RoomcastError, Unavailable
@@ -60,7 +61,9 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         self.node = node
         self.listener: Listener | None = None
         self._endpoint = make_endpoint(url, node)
-        self._link = Link(self._endpoint, node, self._lose, Policy(database_id, redis_is_embedded, redis_restart))
+        policy = Policy(database_id, redis_is_embedded, redis_restart)
+        self._link = Link(self._endpoint, node, self._lose, policy)
+        self._replication = Replication(self._endpoint, policy, self._link)
         self._link.before_flush = self.send_batches
         control = (self._link.keyspace.all_nodes, self._link.keyspace.node_prefix + node.encode())
         self._channels = Channels(self._endpoint, control, self._lose)
@@ -150,6 +153,8 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
     def _lose(self) -> None:
         """Either connection was lost."""
         self._lost.set()
+        if not self._link.is_open:
+            self._replication.abort()
         if self._is_online:
             self._is_online = False
             if self.listener is not None:

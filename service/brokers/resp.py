@@ -71,7 +71,7 @@ def refusal(reply: Exception) -> RoomcastError:
 
 _NOT_LET_IN: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 _TEMPORARY: Final = frozenset(
-    {"LOADING", "BUSY", "READONLY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "NOSCRIPT"}
+    {"LOADING", "BUSY", "READONLY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "NOSCRIPT", "UNBLOCKED"}
 )
 
 

@@ -23,6 +23,7 @@ _RULES: Final = {
     "max_members": "Connections in one room.",
     "messages_per_second": "Messages to one room.",
     "max_message_bytes": "Bytes of one message's data, as JSON.",
+    "acknowledge": "stored or replicated: whether a publish is answered once Redis has it, or once all replicas do.",
 }
 
 

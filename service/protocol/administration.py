@@ -15,6 +15,7 @@ from service.protocol.resources import Answer, Body
 Scope = Literal["read", "publish", "disconnect", "manage"]
 Algorithm = Literal["HS256", "ES256", "EdDSA", "Ed25519"]
 SlowConsumer = Literal["disconnect", "drop_oldest", "latest_by_name"]
+Acknowledge = Literal["stored", "replicated"]
 
 KID_PATTERN = r"^[A-Za-z0-9_.:=-]{1,64}$(?!\n)"
 KEY_ID_PATTERN = r"^[0-9A-Za-z]{12}$(?!\n)"
@@ -199,6 +200,7 @@ class RoomTypeDetail(Answer, kw_only=True):
     max_members: int | None
     messages_per_second: int | None
     max_message_bytes: int | None
+    acknowledge: Acknowledge
 
 
 class RoomTypePage(Answer, kw_only=True):

@@ -50,6 +50,7 @@ def make_rules(type_name: str, room_type: RoomType, limits: Limits) -> RoomRules
             _lower(messages, limits.max_history_messages),
             _lower(seconds, limits.max_history_seconds),
             limits.max_history_bytes,
+            room_type.acknowledge == "replicated",
         ),
         presence=room_type.presence,
         presence_grace_seconds=room_type.presence_grace_seconds,

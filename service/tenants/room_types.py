@@ -18,6 +18,7 @@ DEFAULT_NAME = "default"
 DEFAULT_PATTERN = "*"
 
 SlowConsumer = Literal["disconnect", "drop_oldest", "latest_by_name"]
+Acknowledge = Literal["stored", "replicated"]
 
 # JSON numbers above this are no longer exact in every reader (RFC 8259, section 6).
 _Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -58,6 +59,13 @@ class RoomType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_members: Annotated[_Count | None, _says("Connections in one room, on all nodes.")] = None
     messages_per_second: Annotated[_Positive | None, _says("Messages and signals in one room, on all nodes.")] = None
     max_message_bytes: Annotated[_Positive | None, _says("`data` of one message or signal, as JSON.")] = None
+    acknowledge: Annotated[
+        Acknowledge,
+        _says(
+            "When a publish is answered: once Redis has stored it, or only when all replicas have it, too. With fewer "
+            "than all in reach the answer comes within 1 s, and is `unavailable`, outcome unknown."
+        ),
+    ] = "stored"
 
 
 DEFAULT = RoomType(pattern=DEFAULT_PATTERN)

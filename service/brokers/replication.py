@@ -1,0 +1,222 @@
+"""Publishes that count only when every replica has them: over a connection of their own, with WAIT behind them.
+
+WAIT holds up its connection, and knows of nothing but what that connection wrote (so a fresh one is told at once that
+all is well: `publish.lua` writes also where it finds its key known). One WAIT is under way at a time, behind what was
+gathered during the one before.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from service import telemetry
+from service.brokers import scripts
+from service.brokers.broker import RoomAddress
+from service.brokers.endpoint import Endpoint
+from service.brokers.greeting import Policy, Unsuitable, enter
+from service.brokers.link import Link
+from service.brokers.resp import CommandConnection, behind, out_of_reach, pack, report_mistake
+from service.protocol.errors import RoomcastError, Unavailable
+
+WAIT_SECONDS: Final = 1.0  # from the call; Redis looks ten times a second, so the answer may take 0.1 s more
+MAX_GATHERED_BYTES: Final = 16 * 1024 * 1024  # while one WAIT is under way: written in 20 ms
+MAX_KNOWN_ROOMS: Final = 10_000
+RETRY_AFTER_MS: Final = 500
+
+#: Gets the reply or a RoomcastError, and whether all replicas have what it says. Called later.
+Replicated = Callable[[Any, bool], None]
+log = structlog.get_logger()
+
+
+def not_replicated() -> Unavailable:
+    """Redis has it, and not all of its replicas, as far as is known."""
+    return Unavailable(
+        "not all replicas of Redis have confirmed it: the outcome is unknown", retry_after_ms=RETRY_AFTER_MS
+    )
+
+
+def replicas_behind() -> Unavailable:
+    """It was not sent, since the WAIT before it was not met."""
+    return Unavailable("the replicas of Redis are behind: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
+
+
+class _Waiting(NamedTuple):
+    room: tuple[str, str]
+    packed: bytes
+    done: Replicated
+
+
+class Replication:
+    """Sends commands that write, and answers them when the replicas have what they wrote.
+
+    As many replicas as the deployment has must say so (`Endpoint.replicas`, else those connected when this connection
+    was made), at least one. The connection is made when it is first needed, leads to the link's server, and ends with
+    the link's.
+
+    rooms: those whose last command went this way, and how many are under way. While any is, whatever goes to the room
+    must come this way, too, or it would overtake them.
+    """
+
+    def __init__(self, endpoint: Endpoint, policy: Policy, link: Link) -> None:
+        self.rooms: dict[tuple[str, str], int] = {}
+        self._endpoint = endpoint
+        self._policy = policy
+        self._link = link
+        self._connection: CommandConnection | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._connected_replicas = 0
+        self._is_busy = False  # `_begin` will be called
+        self._gathered: list[_Waiting] = []
+        self._gathered_bytes = 0
+        self._gathered_at = 0.0  # the oldest of them
+        # Rooms whose earlier commands may still be under way on the link: what waits for these.
+        self._fenced: dict[tuple[str, str], list[_Waiting]] = {}
+
+    def send(self, address: RoomAddress, packed: bytes, done: Replicated) -> None:
+        """Have a packed command of the room sent, behind all of the room that went before, whichever way."""
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting((address.tenant_id, address.room), packed, done)
+        if self._link.server is None:
+            loop.call_soon(done, out_of_reach(), False)
+        elif self._gathered_bytes > MAX_GATHERED_BYTES:
+            loop.call_soon(done, behind(), False)
+        else:
+            is_first = waiting.room not in self.rooms
+            self.rooms[waiting.room] = self.rooms.get(waiting.room, 0) + 1
+            if is_first:
+                self._fenced[waiting.room] = [waiting]
+                self._link.send(pack("EXISTS", address.keys.key(b"m")), partial(self._release, waiting.room))
+            elif waiting.room in self._fenced:
+                self._fenced[waiting.room].append(waiting)
+            else:
+                self._gather(waiting)
+
+    def overtakes(self, address: RoomAddress) -> bool:
+        """Whether a command of the room would overtake others if it went by the link; if not, it does from now on."""
+        room = (address.tenant_id, address.room)
+        if self.rooms.get(room) == 0:
+            del self.rooms[room]
+        return room in self.rooms
+
+    def abort(self) -> None:
+        """The link is lost: drop this connection, too. What waits fails, with an unknown outcome if it was sent."""
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._connection is not None:
+            self._connection.abort()
+        self._refuse_gathered(out_of_reach)
+
+    # Rounds
+
+    def _release(self, room: tuple[str, str], reply: object) -> None:
+        """All that the room had under way on the link is done."""
+        fenced = self._fenced.pop(room)
+        if isinstance(reply, RoomcastError):
+            for waiting in fenced:
+                self._answer(waiting, reply, False)
+            return
+        if len(self.rooms) > MAX_KNOWN_ROOMS:
+            self.rooms = {room: count for room, count in self.rooms.items() if count}
+        for waiting in fenced:
+            self._gather(waiting)
+
+    def _gather(self, waiting: _Waiting) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._gathered:
+            self._gathered_at = loop.time()
+            if not self._is_busy:
+                self._is_busy = True
+                loop.call_soon(self._begin)  # with all that this turn brings
+        self._gathered.append(waiting)
+        self._gathered_bytes += len(waiting.packed)
+
+    def _begin(self) -> None:
+        """Send what was gathered, and a WAIT behind it."""
+        loop = asyncio.get_running_loop()
+        left_seconds = self._gathered_at + WAIT_SECONDS - loop.time()
+        if self._gathered and left_seconds < 0.001:
+            self._refuse_gathered(replicas_behind)
+        if not self._gathered:
+            self._is_busy = False
+        elif self._connection is None:
+            self._opening = loop.create_task(self._open(left_seconds))
+            self._opening.add_done_callback(self._opened)
+        else:
+            gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+            replicas = self._endpoint.replicas
+            wanted = max(1, self._connected_replicas if replicas is None else replicas)
+            replies: list[Any] = []
+            for waiting in gathered:
+                self._connection.insist(waiting.packed, replies.append)
+            wait = pack("WAIT", wanted, int(1_000 * left_seconds))
+            self._connection.insist(wait, partial(self._end, gathered, replies, wanted))
+
+    def _end(self, sent: list[_Waiting], replies: list[Any], wanted: int, acknowledged: object) -> None:
+        """WAIT is answered. Those that were gathered meanwhile are sent only if it was met: else each of them would
+        take another second.
+        """
+        is_met = isinstance(acknowledged, int) and acknowledged >= wanted
+        if not is_met:
+            log.warning("not all replicas have what was published", count=wanted, reason=str(acknowledged))
+        for waiting, reply in zip(sent, replies, strict=True):
+            self._answer(waiting, reply, is_met)
+        if not is_met:
+            self._refuse_gathered(replicas_behind)
+        self._begin()
+
+    def _refuse_gathered(self, reason: Callable[[], RoomcastError]) -> None:
+        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        for waiting in gathered:
+            self._answer(waiting, reason(), False)
+
+    def _answer(self, waiting: _Waiting, reply: Any, is_met: bool) -> None:
+        self.rooms[waiting.room] -= 1
+        try:
+            waiting.done(reply, is_met)
+        except Exception:  # one publisher's mistake must not leave the others unanswered
+            report_mistake()
+
+    # Connection
+
+    async def _open(self, seconds: float) -> None:
+        """Take a connection, unless Redis is out of reach."""
+        connection = CommandConnection(lambda: self._lose(connection), self._load_scripts)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._endpoint.open(connection)
+                server = await enter(connection, self._endpoint, self._policy)
+            link_server = self._link.server
+            if link_server is None or link_server.run_id != server.run_id:
+                raise Unavailable("another server than the link's")  # whose generation may be another, too
+            self._connection, self._connected_replicas = connection, server.replicas
+        except (OSError, RoomcastError, Unsuitable) as error:
+            log.warning("no connection for replicated rooms", error=f"{type(error).__name__}: {error}")
+        finally:
+            if self._connection is not connection and connection.is_open:
+                connection.abort()
+
+    def _opened(self, opening: "asyncio.Task[None]") -> None:
+        self._opening = None
+        if not opening.cancelled() and (bug := opening.exception()) is not None:
+            telemetry.counters.faults += 1
+            log.error("opening a connection failed", incident=telemetry.new_incident(), exc_info=bug)
+        if self._connection is None:
+            self._refuse_gathered(out_of_reach)
+        self._begin()
+
+    def _lose(self, connection: CommandConnection) -> None:
+        if self._connection is connection:
+            self._connection = None
+
+    def _load_scripts(self) -> None:
+        """Somebody flushed them. What was sent meanwhile fails, as nothing is retried in secret."""
+        for packed in scripts.load_commands():
+            if self._connection is not None:
+                self._connection.insist(packed, _ignore)
+
+
+def _ignore(_reply: object) -> None:
+    """Of a command whose failure shows elsewhere."""
