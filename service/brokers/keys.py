@@ -93,6 +93,11 @@ class Keyspace:
         self.node_prefix = self._channel_prefix + b"node/"
 
     @staticmethod
+    def changed(partition: int) -> bytes:
+        """The partition's rooms that changed in the last seconds: see changed.lua."""
+        return b"rc%d:{p%d}:changed" % (FORMAT, partition)
+
+    @staticmethod
     def absences(partition: int) -> bytes:
         """The partition's rooms with absent members, by when the next grace ends."""
         return b"rc%d:{p%d}:absences" % (FORMAT, partition)

@@ -12,7 +12,7 @@ from service.brokers.broker import (
     RoomAddress,
     RoomHead,
 )
-from service.brokers.keys import RoomKeys
+from service.brokers.keys import Keyspace, RoomKeys
 from service.brokers.link import Link
 from service.brokers.resp import pack
 from service.protocol.identifiers import Position
@@ -49,7 +49,8 @@ class RoomMessages:
 
     def end_epoch(self, address: RoomAddress, epoch: str) -> Awaitable[Position]:
         """See `Broker.end_epoch`."""
-        packed = scripts.END_EPOCH.pack(_head_keys(address.keys), self._link.generation_of(address.partition), epoch)
+        keys = [*_head_keys(address.keys), Keyspace.changed(address.partition)]
+        packed = scripts.END_EPOCH.pack(keys, self._link.generation_of(address.partition), epoch)
         return self._link.ask(packed, envelope.position)
 
     def describe_room(self, address: RoomAddress) -> Awaitable[RoomHead | None]:

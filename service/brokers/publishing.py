@@ -13,7 +13,7 @@ from service import telemetry
 from service.brokers import envelope, scripts
 from service.brokers.broker import Origin, Publication, PublicationDone, Retention, RoomAddress
 from service.brokers.budget import HistoryBudget
-from service.brokers.keys import RoomKeys
+from service.brokers.keys import Keyspace, RoomKeys
 from service.brokers.link import Link
 from service.brokers.resp import behind, bulk, report_mistake
 
@@ -102,10 +102,10 @@ class Publishing:
             keys = batch.address.keys
             keys.batch = None
             if batch.idempotency is not None:
-                self._send(batch, scripts.PUBLISH.opening([*_keys_of(keys), batch.idempotency]))
+                self._send(batch, scripts.PUBLISH.opening([*_keys_of(batch.address), batch.idempotency]))
                 continue
             if keys.publish is None:
-                keys.publish = scripts.PUBLISH.opening(_keys_of(keys))
+                keys.publish = scripts.PUBLISH.opening(_keys_of(batch.address))
             self._send(batch, keys.publish)
 
     def _send(self, batch: Batch, opening: tuple[int, bytes]) -> None:
@@ -141,8 +141,9 @@ class Publishing:
                 report_mistake()
 
 
-def _keys_of(keys: RoomKeys) -> list[bytes]:
-    return [keys.key(b"m"), keys.key(b"s"), keys.key(b"n"), keys.channel]
+def _keys_of(address: RoomAddress) -> list[bytes]:
+    keys: RoomKeys = address.keys
+    return [keys.key(b"m"), keys.key(b"s"), keys.key(b"n"), keys.channel, Keyspace.changed(address.partition)]
 
 
 @lru_cache(maxsize=1024)

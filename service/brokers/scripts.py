@@ -54,6 +54,7 @@ def load_commands() -> list[bytes]:
 PUBLISH: Final = Script("publish")
 READ_HISTORY: Final = Script("read_history")
 END_EPOCH: Final = Script("end_epoch")
+CHANGED_ROOMS: Final = Script("changed_rooms")
 DESCRIBE_ROOM: Final = Script("describe_room")
 JOIN: Final = Script("join")
 JOIN_AGAIN: Final = Script("join", even_when_full=True)

@@ -1,12 +1,13 @@
 #!lua
 -- Stores messages of one room, counts their offsets and announces them together. needs head
--- KEYS: meta, stream, members, channel, idempotency key (or none: then there may be several messages)
+-- needs changed
+-- KEYS: meta, stream, members, channel, changed rooms, idempotency key (or none: then there may be several messages)
 -- ARGV: messages to keep, seconds to keep, generation, then for each message: origin header, body
 -- Reply: epoch, offset of the first, stored, duplicate, members
 local meta, stream, channel = KEYS[1], KEYS[2], KEYS[4]
 local FIRST = 4
-if KEYS[5] then
-  local known = redis.call('GET', KEYS[5])
+if KEYS[6] then
+  local known = redis.call('GET', KEYS[6])
   if known then
     local epoch, offset, stored = string.match(known, '^(%S+) (%d+) (%d)$')
     return {epoch, tonumber(offset), tonumber(stored), 1, redis.call('HLEN', KEYS[3])}
@@ -43,7 +44,8 @@ end
 local first = string.format('%.0f', before + 1)
 redis.call('HSET', meta, 'o', string.format('%.0f', before + #bodies))
 redis.call('EXPIRE', meta, META_SECONDS)
-if KEYS[5] then redis.call('SET', KEYS[5], epoch .. ' ' .. first .. ' ' .. stored, 'EX', 300) end
+if KEYS[6] then redis.call('SET', KEYS[6], epoch .. ' ' .. first .. ' ' .. stored, 'EX', 300) end
+note_changed(KEYS[5], meta, now)
 redis.call('PUBLISH', channel, '1 m ["' .. epoch .. '",' .. first .. (stored == 1 and ',true,' or ',false,') .. time_ms
   .. ',[' .. table.concat(origins, ',') .. '],[' .. table.concat(lengths, ',') .. ']]\n' .. table.concat(bodies))
 return {epoch, before + 1, stored, 0, redis.call('HLEN', KEYS[3])}
