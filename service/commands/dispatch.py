@@ -105,7 +105,7 @@ class LiveSession(Session):
             over = RateLimited("commands_per_second", "connection", wait_ms)
             self._refuse(over, command.id, getattr(command, "room", None))
             return
-        if type(command) is Publish and command.id is UNSET and self.lane_of(command.room) is None:
+        if type(command) is Publish and command.id is UNSET and messages.needs_no_place(self, command.room):
             messages.publish_unanswered(self, command)
             return
         room = getattr(command, "room", "")

@@ -17,13 +17,14 @@ def publish(session: Session, command: Publish, answer: Answer) -> None:
     """Store and announce a message.
 
     Who has joined the room gets `published` when the message passes there (ARCHITECTURE.md, decision 10), others
-    when Redis has it. Raises RateLimited, TooLarge.
+    when Redis has it; where replicas must have it, too, both must have happened. Raises RateLimited, TooLarge.
     """
     room = command.room
     place: Place | None = None
     if command.id is not UNSET:
         session.reference += 1
-        answer.place = place = Place(session.reference, partial(_published, session, command))
+        awaits_redis = session.manager.rooms.rulebook.is_replicated(room)
+        answer.place = place = Place(session.reference, partial(_published, session, command), awaits_redis)
 
     def done(result: Publication | RoomcastError) -> None:
         if isinstance(result, RoomcastError):
@@ -36,10 +37,15 @@ def publish(session: Session, command: Publish, answer: Answer) -> None:
     _send_to_room(session, command, 0 if place is None else place.reference, done)
 
 
-def publish_unanswered(session: Session, command: Publish) -> None:
-    """The same without an id, while no other answer is outstanding in its room: nobody waits, so nothing keeps its
-    place, which is a third of a publish's cost. Only a refusal is told.
+def needs_no_place(session: Session, room: str) -> bool:
+    """Whether a publish without id may go without a place among the answers: no other is outstanding in its room, and
+    what follows it there finds it in Redis (for replicas it goes another way than the rest).
     """
+    return session.lane_of(room) is None and not session.manager.rooms.rulebook.is_replicated(room)
+
+
+def publish_unanswered(session: Session, command: Publish) -> None:
+    """The same without an id, where it `needs_no_place`: a third of a publish's cost. Only a refusal is told."""
     try:
         session.grant.check("publish", command.room)
         _send_to_room(session, command, 0, partial(_tell_refusal, session, command.room))
@@ -66,9 +72,11 @@ def _take_place(session: Session, command: Publish, answer: Answer, place: Place
     member = session.rooms.get(command.room)
     if stored.duplicate:
         answer.give(_published(session, command, position, duplicate=True))
+    elif answer.take_place():
+        pass
     elif member is None or not member.awaits(stored.position):
         answer.give_position(position)
-    elif answer.frame is None:
+    else:
         place.epoch, place.offset, place.position = stored.position.epoch, stored.position.offset, position
         member.room.expect(stored.position)
 

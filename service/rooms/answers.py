@@ -3,8 +3,8 @@
 Publishes of a connection are in flight together; everything else in a room (join, leave, history, signal) waits for
 what came before it, and holds up what comes after. So a `Lane` is empty nearly always, and exists only while it isn't.
 
-A publisher's own message may come around before Redis' answers to its earlier commands (they are two sockets): then
-its membership is held, and goes on when the lane has caught up.
+A publisher's own message may come around before Redis' answers to its earlier commands (they are two sockets) or,
+where replicas must have it, to the publish itself: its membership is held, and goes on when the lane has caught up.
 """
 
 from collections import deque
@@ -26,13 +26,15 @@ class Place:
 
     reference: how the message names it. answered: from the position to the answer's frame.
     epoch, offset, position: where Redis put it, while it has not come around yet (offset 0: not known).
+    awaits_redis: that it comes around is not enough, as its replicas may not have it yet: Redis must answer, too.
     """
 
-    __slots__ = ("answered", "epoch", "offset", "position", "reference")
+    __slots__ = ("answered", "awaits_redis", "epoch", "offset", "position", "reference")
 
-    def __init__(self, reference: int, answered: Callable[[str | None], bytes]) -> None:
+    def __init__(self, reference: int, answered: Callable[[str | None], bytes], awaits_redis: bool = False) -> None:
         self.reference = reference
         self.answered = answered
+        self.awaits_redis = awaits_redis
         self.epoch = ""
         self.offset = 0
         self.position: str | None = None
@@ -58,6 +60,13 @@ class Answer:
         if self.frame is None:
             self.frame = frame
             self.lane.advance()
+
+    def take_place(self) -> bool:
+        """Redis has the message of this publish: if it came around already, its place is taken now. False: not yet."""
+        if self.place is not None and self.place.awaits_redis:
+            self.place.awaits_redis = False
+            self.lane.advance()
+        return self.frame is not None
 
     def give_position(self, position: str | None) -> None:
         """A publish is stored at `position` (None: nothing is kept)."""
@@ -99,10 +108,10 @@ class Lane:
     def is_next(self, reference: int) -> bool:
         """Whether the answer to publish `reference` may leave now."""
         place = self._answers[0].place if self._answers else None
-        return place is not None and place.reference == reference
+        return place is not None and place.reference == reference and not place.awaits_redis
 
     def awaits(self, reference: int) -> bool:
-        """Whether the answer to publish `reference` is still to come, behind others."""
+        """Whether the answer to publish `reference` is still to come, behind others or from Redis."""
         return any(
             answer.frame is None and answer.place is not None and answer.place.reference == reference
             for answer in self._answers

@@ -65,7 +65,7 @@ def make_rules(type_name: str, room_type: RoomType, limits: Limits) -> RoomRules
 class Rulebook:
     """The rules of a tenant's rooms by name, as one snapshot has them."""
 
-    __slots__ = ("_by_room", "_by_type", "_limits", "_types")
+    __slots__ = ("_by_room", "_by_type", "_has_replicated", "_limits", "_types")
 
     def __init__(self, tenant: TenantSnapshot) -> None:
         self._types: RoomTypes = tenant.room_types
@@ -73,6 +73,7 @@ class Rulebook:
         every = {DEFAULT_NAME: DEFAULT, **self._types.types}
         self._by_type = {name: make_rules(name, room_type, self._limits) for name, room_type in every.items()}
         self._by_room: dict[str, RoomRules] = {}
+        self._has_replicated = any(rules.retention.is_replicated for rules in self._by_type.values())
 
     def find(self, room: str) -> RoomRules:
         """The rules of a room; costs a look-up of its name the second time, and without types each time."""
@@ -85,6 +86,10 @@ class Rulebook:
                 self._by_room.clear()
             self._by_room[room] = rules
         return rules
+
+    def is_replicated(self, room: str) -> bool:
+        """Whether the room's messages are acknowledged only when all replicas have them."""
+        return self._has_replicated and self.find(room).retention.is_replicated
 
     def fits(self, tenant: TenantSnapshot) -> bool:
         """Whether another snapshot of the tenant has the same rules."""

@@ -79,7 +79,7 @@ def test_an_answer_given_twice_counts_once(ear: Ear, commands: Commands) -> None
     assert ear.events == ["publish"]
 
 
-def publish(around: Surroundings, reference: int) -> Answer:
+def publish(around: Surroundings, reference: int, *, awaits_redis: bool = False) -> Answer:
     """A publish of alice with an id, under way."""
     started: list[Answer] = []
     make: Callable[[str | None], bytes] = lambda position: (  # noqa: E731 - short, and used once
@@ -88,7 +88,7 @@ def publish(around: Surroundings, reference: int) -> Answer:
     )  # fmt: skip
 
     def begin(answer: Answer) -> None:
-        answer.place = Place(reference, make)
+        answer.place = Place(reference, make, awaits_redis)
         started.append(answer)
 
     around.connections["alice"].lane("chat").add(begin, is_pipelined=True)
@@ -155,3 +155,39 @@ def test_a_publish_of_unknown_outcome_shows_as_a_message_when_it_comes_around_af
     publish(around, 1).give(b'\x81\x10{"type":"error"}')
     around.arrive(message(*mine(1, 1)))
     assert [event["type"] for event in alice.events] == ["error", "message"]
+
+
+def test_an_own_message_that_replicas_must_have_waits_for_redis_and_so_does_all_behind_it() -> None:
+    around = Surroundings()
+    alice, bob = around.join("alice"), around.join("bob")
+    first, second = publish(around, 1, awaits_redis=True), publish(around, 2, awaits_redis=True)
+    around.arrive(message(1), message(*mine(2, 1)), message(3), message(*mine(4, 2, echo=True)))
+    assert (alice.offsets, bob.offsets) == ([1], [1, 2, 3, 4])
+    assert first.take_place()
+    around.arrive(message(5))
+    assert [event.get("offset") or event["position"] for event in alice.events] == [1, f"{EPOCH}:2", 3]
+    assert second.take_place()
+    around.arrive(message(6))
+    assert [event.get("offset") or event["position"] for event in alice.events] == [
+        1, f"{EPOCH}:2", 3, 4, f"{EPOCH}:4", 5, 6
+    ]  # fmt: skip
+
+
+def test_what_redis_has_confirmed_is_answered_when_it_comes_around() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    assert not publish(around, 1, awaits_redis=True).take_place()
+    assert alice.events == []
+    around.arrive(message(1), message(*mine(2, 1)))
+    assert [event["type"] for event in alice.events] == ["message", "published"]
+
+
+def test_a_message_that_not_all_replicas_confirmed_shows_behind_the_refusal_of_its_publish() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    answer = publish(around, 1, awaits_redis=True)
+    around.arrive(message(*mine(1, 1)), message(2))
+    assert alice.events == []
+    answer.give(b'\x81\x10{"type":"error"}')
+    assert [event["type"] for event in alice.events] == ["error", "message", "message"]
+    assert alice.offsets == [1, 2]
