@@ -1,7 +1,8 @@
 #!lua
 -- Stores messages of one room, counts their offsets and announces them together. needs head
 -- needs changed
--- KEYS: meta, stream, members, channel, changed rooms, idempotency key (or none: then there may be several messages)
+-- KEYS: meta, stream, members, channel, changed rooms, idempotency key (or none: then there may be several messages);
+--       the same again where WAIT follows, which waits for nothing but what was written
 -- ARGV: messages to keep, seconds to keep, generation, then for each message: origin header, body
 -- Reply: epoch, offset of the first, stored, duplicate, members
 local meta, stream, channel = KEYS[1], KEYS[2], KEYS[4]
@@ -9,6 +10,7 @@ local FIRST = 4
 if KEYS[6] then
   local known = redis.call('GET', KEYS[6])
   if known then
+    if KEYS[7] then redis.call('SET', KEYS[6], known, 'KEEPTTL') end
     local epoch, offset, stored = string.match(known, '^(%S+) (%d+) (%d)$')
     return {epoch, tonumber(offset), tonumber(stored), 1, redis.call('HLEN', KEYS[3])}
   end
