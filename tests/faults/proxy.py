@@ -47,13 +47,14 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Counts(msgspec.Struct):
     """What passed since the start: pub/sub messages with those dropped; commands; replies that were cut, with those of
-    other commands behind them; connections open now, of each kind.
+    other commands behind them; subscribers that came. And connections open now, of each kind.
     """
 
     messages: int = 0
     dropped: int = 0
     commands: int = 0
     cut_replies: int = 0
+    subscribers: int = 0
     open_commands: int = 0
     open_pubsub: int = 0
 

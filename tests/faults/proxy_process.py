@@ -49,7 +49,7 @@ class Lane:
     def go_on(self) -> None:
         """Pass on what is due, and read as long as there is room."""
         now = self._loop.time()
-        while self._held and not self.is_frozen and self._held[0][0] <= now:
+        while self._held and not self.is_frozen and (self._held[0][0] <= now or not self.delay_seconds):
             _, data = self._held.popleft()
             self._held_bytes -= len(data)
             self._pass(data)
@@ -170,6 +170,7 @@ class Pair:
         for number, command in enumerate(commands, self._asked + 1):
             if self.kind == "commands" and SUBSCRIBE in command[:32].upper():
                 self.kind = "pubsub"
+                self._works.counts.subscribers += 1
                 self.take_faults()
             if share and text in command[:100] and self._works.random.random() < share:
                 self._doomed.append(number)

@@ -181,7 +181,7 @@ def test_what_is_frozen_passes_once_it_is_thawed(proxy: Proxy, dial: Dial, valke
 
 def test_a_frozen_subscription_leaves_commands_alone(proxy: Proxy, dial: Dial) -> None:
     client, heard = dial(), listen(dial())
-    proxy.set(kinds=("pubsub",), freezes_to_client=True)
+    assert proxy.set(kinds=("pubsub",), freezes_to_client=True).subscribers == 1
     for number in range(3):
         client.publish("news", number)
     assert hears(heard) == []

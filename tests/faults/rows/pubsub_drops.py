@@ -1,0 +1,108 @@
+"""Pub/sub messages that never reach a node: the next one shows it, or a look at the rooms' heads."""
+
+import asyncio
+import itertools
+from typing import Final
+
+from service.protocol.events import Message
+from tests.faults.proxy import Proxy
+from tests.faults.run import Outcome, Row, Run
+from tests.support.conversation import Served
+from tests.support.records import Entered, Told
+from tests.support.rest_client import Rest
+from tests.support.tenants import Tenant
+from tests.support.wire_client import Client
+
+DROPPED: Final = 0.05
+NODES: Final = 3
+TAIL_SECONDS: Final = 2.0
+TAIL_ROOMS: Final = 20
+TRIALS_PER_ROOM: Final = 5
+
+
+class Tails:
+    """Rooms with one listener on each node, to which one message is published and none behind it.
+
+    seconds: of each message, from its acknowledgement until all listeners had it.
+    """
+
+    def __init__(self, tenant: Tenant, nodes: list[Served]) -> None:
+        self.seconds: list[float] = []
+        self._tenant = tenant
+        self._nodes = nodes
+        self._rooms = [f"tail-{number}" for number in range(TAIL_ROOMS)]
+        self._missing: dict[str, int] = {}
+        self._arrived: dict[str, asyncio.Event] = {}
+
+    async def measure(self) -> None:
+        """All rooms at once, each some times."""
+        ears = [await Client.open(node.address, self._tenant.token("ear")) for node in self._nodes]
+        for ear, room in itertools.product(ears, self._rooms):
+            await ear.joins(room)
+        listening = [asyncio.create_task(self._listen(ear)) for ear in ears]
+        async with Rest(self._nodes[0].address, self._tenant.api_key) as rest:
+            await asyncio.gather(*(self._try(rest, room) for room in self._rooms))
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)
+        for ear in ears:
+            await ear.close()
+
+    async def _listen(self, ear: Client) -> None:
+        while True:
+            event = await ear.next(60)
+            if isinstance(event, Message):
+                key = ear.value(event.data)["key"]
+                self._missing[key] -= 1
+                if not self._missing[key]:
+                    self._arrived[key].set()
+
+    async def _try(self, rest: Rest, room: str) -> None:
+        loop = asyncio.get_running_loop()
+        for number in range(TRIALS_PER_ROOM):
+            key = f"{room}/{number}"
+            self._missing[key], self._arrived[key] = len(self._nodes), asyncio.Event()
+            await rest.publish(room, {"key": key})
+            acknowledged_at = loop.time()
+            try:
+                async with asyncio.timeout(3 * TAIL_SECONDS):
+                    await self._arrived[key].wait()
+            except TimeoutError:
+                pass
+            self.seconds.append(loop.time() - acknowledged_at)
+
+
+async def run(run: Run) -> Outcome:
+    """So many deliveries, then single messages, while one message in twenty is swallowed on its way to a node."""
+    valkey = run.start_valkey()
+    proxy = run.ending.enter_context(Proxy(valkey.url, seed=run.seed))
+    await run.start_nodes(NODES, proxy.url)
+    await run.make_tenants(2)
+    tails = Tails(run.tenants[0], list(run.nodes))
+    shape = {"rooms": 8, "publishers_per_room": 1, "subscribers": 15, "rooms_per_subscriber": 8}
+    async with run.load(messages_per_second=300, **shape) as load:
+        proxy.set(dropped_messages=DROPPED)
+        while load.deliveries < run.times:
+            await asyncio.sleep(0.1)
+        await tails.measure()
+        counts = proxy.counts()
+    if (slowest := max(tails.seconds)) > TAIL_SECONDS:
+        run.complain("recovery", f"a lost tail was repaired after {slowest:.2f} s, not 2 s")
+    if any(
+        isinstance(record, Told) or (isinstance(record, Entered) and record.recovered is False) for record in run.log
+    ):
+        run.complain("lost", "somebody was told of a gap")
+    return run.outcome(
+        times=load.deliveries, dropped=counts.dropped, messages_to_nodes=counts.messages, slowest_tail_seconds=slowest
+    )
+
+
+ROW = Row(
+    name="pubsub_drops",
+    fault="5 % of the messages from Redis to the nodes dropped",
+    done_when="over 1,000,000 deliveries nothing is missing, and a lost tail is repaired within 2 s",
+    full_times=1_000_000,
+    round_times=100_000,
+    short_times=5_000,
+    run=run,
+)
