@@ -78,7 +78,8 @@ class TenantKeys:
 class Keyspace:
     """All keys and channels of one Redis database.
 
-    Channels carry the database's number when it isn't 0: SELECT does not separate pub/sub.
+    Channels carry the database's number when it isn't 0: SELECT does not separate pub/sub. On a Cluster the rooms' are
+    sharded (`room_verb` is SPUBLISH) and say so in their first letters, for the scripts; the others go to every server.
     """
 
     SYSTEM: Final = b"rc%d:{n}:system" % FORMAT  # see greet.lua
@@ -87,10 +88,21 @@ class Keyspace:
     NODES: Final = b"rc%d:{n}:nodes" % FORMAT  # lease -> what its node tells of itself
     SOUGHT: Final = b"rc%d:{n}:sought" % FORMAT  # tenant whose rates are divided by demand -> until when
 
-    def __init__(self, database: int) -> None:
-        self._channel_prefix = b"rc%d.%d:" % (FORMAT, database) if database else b"rc%d:" % FORMAT
-        self.all_nodes = self._channel_prefix + ALL_NODES
-        self.node_prefix = self._channel_prefix + b"node/"
+    def __init__(self, database: int, *, is_sharded: bool = False) -> None:
+        prefix = b"rc%d.%d:" % (FORMAT, database) if database else b"rc%d:" % FORMAT
+        self.all_nodes = prefix + ALL_NODES
+        self.node_prefix = prefix + b"node/"
+        self.room_verb = "SPUBLISH" if is_sharded else "PUBLISH"
+        self._room_prefix = b"rc%ds:" % FORMAT if is_sharded else prefix
+
+    def channels_of(self, partition: int) -> bytes:
+        """What the channels of a partition's rooms begin with; the rest is "tenant/room"."""
+        return b"%b{p%d}:c/" % (self._room_prefix, partition)
+
+    @staticmethod
+    def partition_in(channel: bytes) -> int:
+        """The partition of a room's channel."""
+        return int(channel[channel.index(b"{") + 2 : channel.index(b"}")])
 
     @staticmethod
     def changed(partition: int) -> bytes:
@@ -110,7 +122,7 @@ class Keyspace:
     def address(self, tenant_id: str, room: str) -> RoomAddress:
         """Where a room lives, with its keys."""
         partition = partition_of(tenant_id, room)
-        return RoomAddress(tenant_id, room, partition, RoomKeys(tenant_id, room, partition, self._channel_prefix))
+        return RoomAddress(tenant_id, room, partition, RoomKeys(tenant_id, room, partition, self._room_prefix))
 
     def tenants_of(self, lease: bytes) -> bytes:
         """The set of tenants that have something under a lease."""

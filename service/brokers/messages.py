@@ -26,7 +26,7 @@ class RoomMessages:
     def signal_room(self, address: RoomAddress, body: bytes, origin: Origin) -> Awaitable[None]:
         """See `Broker.signal_room`."""
         payload = b"1 s %b\n%b" % (envelope.origin_header(origin), body)
-        return self._link.ask(pack("PUBLISH", address.keys.channel, payload), _nothing)
+        return self._link.ask(pack(self._link.keyspace.room_verb, address.keys.channel, payload), _nothing)
 
     def read_history(
         self, address: RoomAddress, *, after: int | None, before: int | None, limit: int, newest: bool, max_bytes: int

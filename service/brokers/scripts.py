@@ -25,9 +25,8 @@ class Script:
         header, _, body = text.partition("\n")
         if even_when_full:
             header = "#!lua flags=allow-oom"
-        needed = [(_FOLDER / f"{need}.lua").read_text() for need in _NEEDS.findall(text)]
         self.name = name
-        self.text = "\n".join([header, *needed, body])
+        self.text = "\n".join([header, *_needed(text).values(), body])
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()  # Redis calls scripts by their SHA-1
         ALL.append(self)
 
@@ -44,6 +43,15 @@ class Script:
         """The same for any number of arguments: how many parts these are, and their bytes without the count."""
         parts = [b"EVALSHA", self.digest.encode(), b"%d" % len(keys), *keys]
         return len(parts), b"".join(map(bulk, parts))
+
+
+def _needed(text: str) -> dict[str, str]:
+    """The files that a script needs, by name, those that they need themselves before them."""
+    found: dict[str, str] = {}
+    for name in _NEEDS.findall(text):
+        need = (_FOLDER / f"{name}.lua").read_text()
+        found |= _needed(need) | {name: need}
+    return found
 
 
 def load_commands() -> list[bytes]:

@@ -1,5 +1,6 @@
 -- Put before every script that says "needs head". A room's meta is a hash: e epoch, o offset (the head), g generation,
 -- c messages up to it were cut for the history budget.
+-- needs announce
 
 local META_SECONDS = 2592000 -- 30 days, longer than any history, so that no offset is given twice
 
@@ -21,7 +22,7 @@ local function begin_epoch(meta, stream, channel, generation, old)
   redis.call('DEL', stream, meta)
   redis.call('HSET', meta, 'e', epoch, 'o', 0, 'g', generation)
   redis.call('EXPIRE', meta, META_SECONDS)
-  if old then redis.call('PUBLISH', channel, '1 e ["' .. epoch .. '",0]\n') end
+  if old then announce(channel, '1 e ["' .. epoch .. '",0]\n') end
   return epoch, 0, 0
 end
 

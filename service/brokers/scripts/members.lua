@@ -3,6 +3,7 @@
 -- "u" user -> its connections there). ids: the connections of both, by name; there only while pages are read. watchers: lease of a node with watchers
 -- -> 1, and "#" -> sequence, the number of the last change that was told.
 -- member: "lease joined_at_ms bytes_of_info user\n", info, state.
+-- needs announce
 
 local MOST_TOLD = 1000 -- members; above it clients hear of the counts alone (PROTOCOL.md, "occupancy")
 local TOLD_BYTES = 65536 -- of members in one announcement, and one member more
@@ -52,7 +53,7 @@ local function tell(channel, watchers, members, users, changes, bodies)
   if redis.call('EXISTS', watchers) == 0 then return end
   local sequence, connections = redis.call('HINCRBY', watchers, '#', 1), redis.call('HLEN', members)
   if connections > MOST_TOLD then changes, bodies = {}, {} end
-  redis.call('PUBLISH', channel, '1 p [' .. string.format('%.0f', sequence) .. ',' .. connections .. ','
+  announce(channel, '1 p [' .. string.format('%.0f', sequence) .. ',' .. connections .. ','
     .. redis.call('HLEN', users) .. ',[' .. table.concat(changes, ',') .. ']]\n' .. table.concat(bodies))
 end
 

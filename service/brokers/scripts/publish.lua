@@ -48,6 +48,6 @@ redis.call('HSET', meta, 'o', string.format('%.0f', before + #bodies))
 redis.call('EXPIRE', meta, META_SECONDS)
 if KEYS[6] then redis.call('SET', KEYS[6], epoch .. ' ' .. first .. ' ' .. stored, 'EX', 300) end
 note_changed(KEYS[5], meta, now)
-redis.call('PUBLISH', channel, '1 m ["' .. epoch .. '",' .. first .. (stored == 1 and ',true,' or ',false,') .. time_ms
+announce(channel, '1 m ["' .. epoch .. '",' .. first .. (stored == 1 and ',true,' or ',false,') .. time_ms
   .. ',[' .. table.concat(origins, ',') .. '],[' .. table.concat(lengths, ',') .. ']]\n' .. table.concat(bodies))
 return {epoch, before + 1, stored, 0, redis.call('HLEN', KEYS[3])}
