@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from service.brokers.broker import Envelope, Origin, RoomReceiver
+from service.brokers.broker import Envelope, Listener, Origin, RoomReceiver
 from service.brokers.members import MemberChange, PresenceChange, RoomMember
 from service.protocol.identifiers import Position
 
@@ -58,6 +58,28 @@ def _receive_messages(receiver: RoomReceiver, line: bytes, bodies: bytes) -> Non
         end = start + length
         receiver.receive_message(Envelope(epoch, offset, stored, time_ms, origin, bodies[start:end]))
         offset, start = offset + 1, end
+
+
+def receive_control_payload(listener: Listener, payload: bytes) -> None:
+    """The same for a payload of a node's channel, or of that of all nodes; raises Unknown or UnicodeDecodeError."""
+    head, _, body = payload.partition(b"\n")
+    kind, rest = head[:4], head[4:].decode()
+    if kind == b"1 u ":
+        tenant_id, _, name = rest.partition(" ")
+        listener.receive_direct(tenant_id, name, body)
+    elif kind == b"1 d ":
+        tenant_id, reconnect, whose, name = rest.split(" ", 3)
+        user = name if whose == "u" else None
+        connection = name if whose == "c" else None
+        listener.receive_disconnect(tenant_id, user, connection, reconnect == "1")
+    elif kind == b"1 x ":
+        listener.receive_expulsion(*rest.split(" ", 2))
+    elif kind == b"1 t ":
+        listener.receive_tenant_change(rest)
+    elif kind == b"1 n " and rest == "drain":
+        listener.receive_drain()
+    else:
+        raise Unknown(kind.decode(errors="replace"))
 
 
 def _presence(line: bytes, members: bytes) -> PresenceChange:
