@@ -27,7 +27,7 @@ from prometheus_client import make_asgi_app
 
 from service import telemetry
 from service.app import create_app
-from service.brokers.greeting import Unsuitable
+from service.brokers.dialing import Unsuitable
 from service.orders import Answer, Order
 from service.preparation import DATABASE_ERRORS, prepare
 from service.protocol.errors import CloseCode

@@ -1,14 +1,13 @@
 """Where Redis is and how to get in, from a URL; command and pub/sub connection share one of these."""
 
 import asyncio
-import ssl
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from redis.asyncio.connection import parse_url
 
-from service.brokers.resp import Connection, pack
-
-CONNECT_SECONDS: Final = 1.0
+from service.brokers.dialing import CONNECT_SECONDS, Unsuitable, greeting_commands, open_tcp, tls_context
+from service.brokers.resp import Connection
+from service.brokers.sentinel import SentinelEndpoint
 
 
 class Endpoint(Protocol):
@@ -28,10 +27,20 @@ class Endpoint(Protocol):
         """Connect; raises OSError, TimeoutError or Unavailable within 1.5 s."""
         ...
 
+    async def watch(self) -> None:
+        """Until cancelled, end connections that do not lead to where they should any more; or return at once."""
+        ...
+
 
 def make_endpoint(url: str, node: str) -> Endpoint:
-    """The endpoint of a URL: `redis://`, `rediss://` or `unix://`. Raises ValueError for what it can't read."""
-    return ServerEndpoint(url, node)
+    """The endpoint of a URL: `redis://`, `rediss://`, `unix://` or `redis+sentinel://`. Raises Unsuitable."""
+    try:
+        return SentinelEndpoint(url, node) if url.startswith("redis+sentinel://") else ServerEndpoint(url, node)
+    except ValueError:  # its text may hold a part of the password
+        raise Unsuitable(
+            "the URL of Redis can't be read: write it as redis://user:password@host:port/database, or as the table of "
+            "settings says, with /, @, : and % in a password percent-encoded"
+        ) from None
 
 
 class ServerEndpoint:
@@ -56,29 +65,5 @@ class ServerEndpoint:
             tls = tls_context(options.get("ssl_ca_certs"), options.get("ssl_cert_reqs")) if self._is_tls else None
             await open_tcp(connection, options.get("host", "localhost"), int(options.get("port", 6379)), tls)
 
-
-def greeting_commands(node: str, user: str | None, password: str | None, database: int) -> list[bytes]:
-    """See `Endpoint.greeting`."""
-    commands = [pack("CLIENT", "SETNAME", f"roomcast-{node}")]
-    if database:
-        commands.insert(0, pack("SELECT", database))
-    if password:
-        commands.insert(0, pack("AUTH", *([user] if user else []), password))
-    return commands
-
-
-async def open_tcp(
-    connection: Connection, host: str, port: int, tls: ssl.SSLContext | None, seconds: float = CONNECT_SECONDS
-) -> None:
-    """Connect over TCP; raises OSError or TimeoutError in time."""
-    async with asyncio.timeout(seconds):
-        await asyncio.get_running_loop().create_connection(lambda: connection, host, port, ssl=tls)
-
-
-def tls_context(ca_file: str | None, requirement: str | None) -> ssl.SSLContext:
-    """The client's side of TLS. ca_file: instead of the system's; requirement: `none` believes any certificate."""
-    context = ssl.create_default_context(cafile=ca_file)
-    if requirement == "none":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    async def watch(self) -> None:
+        """Nothing: the server stays where it is."""

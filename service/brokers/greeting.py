@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 import structlog
 
 from service.brokers import scripts
+from service.brokers.dialing import Unsuitable
 from service.brokers.endpoint import Endpoint
 from service.brokers.keys import FORMAT
 from service.brokers.resp import CommandConnection, NotLetIn, out_of_reach, pack
@@ -18,10 +19,6 @@ MIN_VALKEY: Final = 8
 MIN_REDIS: Final = 7
 
 log = structlog.get_logger()
-
-
-class Unsuitable(Exception):
-    """This Redis can't serve this node, and trying again does not help; the text says what to do."""
 
 
 class Mark(NamedTuple):

@@ -60,6 +60,11 @@ class Link:
         return self._connection is not None
 
     @property
+    def run_id(self) -> str:
+        """Which run of which server the connection leads to."""
+        return "" if self.server is None else self.server.run_id
+
+    @property
     def holds_lease(self) -> bool:
         """Whether Redis can't have ended this node's lease."""
         return asyncio.get_running_loop().time() < self.lease_ends_at

@@ -1,7 +1,10 @@
 """The pub/sub connection: which channels are heard, and where each message goes."""
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby, islice
 from typing import Any, Final
 
@@ -11,62 +14,43 @@ import structlog
 from service import telemetry
 from service.brokers.broker import Listener, RoomReceiver
 from service.brokers.endpoint import Endpoint
-from service.brokers.envelope import Unknown, receive_room_payload
-from service.brokers.resp import Connection, out_of_reach, outcome_unknown, pack
+from service.brokers.envelope import Unknown, receive_control_payload, receive_room_payload
+from service.brokers.keys import Keyspace
+from service.brokers.probe import PROBED, CommandSender, Probe
+from service.brokers.resp import (
+    DEADLINE_SECONDS,
+    MAX_COMMANDS_IN_FLIGHT,
+    behind,
+    out_of_reach,
+    outcome_unknown,
+    pack,
+    settle,
+)
+from service.brokers.subscriber import ChannelConnection
+from service.protocol.identifiers import Position
 
 BATCH: Final = 1_000  # channels a command; 100,000 are subscribed in 0.17 s so
 TOLD_BATCH: Final = 100  # rooms told of an interruption before the loop has its turn: each reads its history
 MAX_SEEN_UNKNOWN: Final = 20
-PING_SECONDS: Final = 1.0  # a frozen Redis shows only so
+RUN_ID: Final = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 
 log = structlog.get_logger()
 
 
-class ChannelConnection(Connection):
-    """A RESP2 connection in subscriber mode: messages, and confirmations in the order of the commands."""
-
-    def __init__(self, lost: Callable[[], None], channels: "Channels") -> None:
-        super().__init__(lost)
-        self._channels = channels
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to ping, later: the greeting comes first."""
-        super().connection_made(transport)
-        self._pinging = self._loop.call_later(PING_SECONDS, self._ping)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop pinging."""
-        self._pinging.cancel()
-        super().connection_lost(exc)
-
-    def write(self, packed: bytes, replies: int) -> None:
-        """Have a command sent at this turn's end."""
-        self._append(packed, replies)
-
-    def data_received(self, data: bytes) -> None:
-        """Hand every message over; confirmations and pongs also show that Redis is there."""
-        reader, hear = self._reader, self._channels.hear
-        self._heard_at = self._loop.time()
-        reader.feed(data)
-        while (reply := reader.gets()) is not False:
-            if type(reply) is list and reply[0] == b"message":
-                hear(reply[1], reply[2])
-            else:
-                self._answered += 1
-                self._channels.receive_answer(reply)
-        self._note_answers()
-        self._channels.end_turn()
-
-    def _ping(self) -> None:
-        self.write(pack("PING"), 1)
-        self._pinging = self._loop.call_later(PING_SECONDS, self._ping)
-
-
 class Channels:
-    """Rooms' channels and the two control channels, kept over reconnects. `lost` is called for a lost connection."""
+    """Rooms' channels and the two control channels, kept over reconnects. `lost` is called for a lost connection.
 
-    def __init__(self, endpoint: Endpoint, control: Sequence[bytes], lost: Callable[[], None]) -> None:
+    link: publishes the probe, which comes back by the last control channel: this node's own.
+    open_rooms: how many rooms are heard, by partition.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, control: Sequence[bytes], lost: Callable[[], None], link: CommandSender
+    ) -> None:
+        self.probe = Probe(link, control[-1], self.abort)
+        self.open_rooms: Counter[int] = Counter()
         self.listener: Listener | None = None
+        self.run_id = ""  # of the server, as `Link.run_id`
         self._endpoint = endpoint
         self._control = frozenset(control)
         self._told_lost = lost
@@ -84,20 +68,52 @@ class Channels:
 
     def subscribe(self, channel: bytes, receiver: RoomReceiver) -> asyncio.Future[None]:
         """Hear a channel; done when Redis confirmed, or failed: then it isn't heard."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
         if self._connection is None:
-            future.set_exception(out_of_reach())
-            future.exception()
+            settle(future)(out_of_reach())
+        elif len(self._unconfirmed) >= MAX_COMMANDS_IN_FLIGHT:
+            settle(future)(behind())
         else:
+            if channel not in self._receivers:
+                self.open_rooms[Keyspace.partition_in(channel)] += 1
             self._receivers[channel] = receiver
             self._unconfirmed.setdefault(channel, []).append(future)
             self._append("SUBSCRIBE", channel)
+            # The connection's own deadline begins anew with each message that it brings.
+            deadline = loop.call_later(DEADLINE_SECONDS, settle(future), outcome_unknown())
+            future.add_done_callback(partial(self._subscribed, channel, receiver, deadline))
         return future
+
+    def _subscribed(
+        self, channel: bytes, receiver: RoomReceiver, deadline: asyncio.TimerHandle, future: asyncio.Future[None]
+    ) -> None:
+        deadline.cancel()
+        if (future.cancelled() or future.exception() is not None) and self._receivers.get(channel) is receiver:
+            self.unsubscribe(channel)
 
     def unsubscribe(self, channel: bytes) -> None:
         """Stop hearing it."""
-        if self._receivers.pop(channel, None) is not None and self._connection is not None:
+        if self._forget(channel) and self._connection is not None:
             self._append("UNSUBSCRIBE", channel)
+
+    def _forget(self, channel: bytes) -> bool:
+        if self._receivers.pop(channel, None) is None:
+            return False
+        partition = Keyspace.partition_in(channel)
+        self.open_rooms[partition] -= 1
+        if not self.open_rooms[partition]:
+            del self.open_rooms[partition]
+        return True
+
+    def is_heard(self, channel: bytes) -> bool:
+        """Whether anybody hears a room's channel."""
+        return channel in self._receivers
+
+    def tell_head(self, channel: bytes, head: Position) -> None:
+        """Tell who hears the channel where its room stands."""
+        if (receiver := self._receivers.get(channel)) is not None:
+            _guard(partial(receiver.receive_head, head))
 
     def _append(self, command: str, channel: bytes) -> None:
         if not self._unsent:
@@ -123,9 +139,11 @@ class Channels:
         if not connection.is_open:
             raise out_of_reach()
         self._connection = connection
+        self.probe.begin()
         try:
             for packed in self._endpoint.greeting:
                 connection.write(packed, 1)
+            connection.write(pack("INFO", "server"), 1)
             await self._confirm(list(self._control))
             every = iter(list(self._receivers))
             while batch := list(islice(every, BATCH)):
@@ -171,7 +189,7 @@ class Channels:
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         for channel, future in ((channel, future) for channel, futures in unconfirmed.items() for future in futures):
             if future not in self._again:
-                self._receivers.pop(channel, None)
+                self._forget(channel)
             if not future.done():
                 future.set_exception(outcome_unknown())
                 future.exception()
@@ -185,7 +203,10 @@ class Channels:
             if (receiver := self._receivers.get(channel)) is not None:
                 receive_room_payload(receiver, payload)
             elif channel in self._control:
-                self._receive_control(payload)
+                if payload.startswith(PROBED):
+                    self.probe.receive(int(payload[len(PROBED) :]))
+                elif self.listener is not None:
+                    receive_control_payload(self.listener, payload)
         except (Unknown, msgspec.MsgspecError, UnicodeDecodeError) as unknown:
             reason = f"{type(unknown).__name__} {payload[:4]!r}"
             if reason not in self._seen_unknown and len(self._seen_unknown) < MAX_SEEN_UNKNOWN:
@@ -195,12 +216,14 @@ class Channels:
             _report()
 
     def receive_answer(self, reply: Any) -> None:
-        """A confirmation, a pong, the greeting's OK, or an error: that ends the connection."""
+        """A confirmation, a pong, the greeting's OK, INFO, or an error: that ends the connection."""
         if isinstance(reply, Exception):
             log.error("Redis refused a subscription", error=str(reply))
             self.abort()
         elif type(reply) is list and reply[0] == b"subscribe":
             self._confirmed(reply[1])
+        elif type(reply) is bytes and (found := RUN_ID.search(reply)):
+            self.run_id = found[1].decode()
 
     def end_turn(self) -> None:
         """All that one read brought was handed over."""
@@ -216,28 +239,6 @@ class Channels:
                 future.set_result(None)
         elif (receiver := self._receivers.get(channel)) is not None:
             _guard(receiver.receive_interruption)  # nobody asked for this one: something between connected anew
-
-    def _receive_control(self, payload: bytes) -> None:
-        head, _, body = payload.partition(b"\n")
-        kind, rest = head[:4], head[4:].decode()
-        if self.listener is None:
-            return
-        if kind == b"1 u ":
-            tenant_id, _, name = rest.partition(" ")
-            self.listener.receive_direct(tenant_id, name, body)
-        elif kind == b"1 d ":
-            tenant_id, reconnect, whose, name = rest.split(" ", 3)
-            user = name if whose == "u" else None
-            connection = name if whose == "c" else None
-            self.listener.receive_disconnect(tenant_id, user, connection, reconnect == "1")
-        elif kind == b"1 x ":
-            self.listener.receive_expulsion(*rest.split(" ", 2))
-        elif kind == b"1 t ":
-            self.listener.receive_tenant_change(rest)
-        elif kind == b"1 n " and rest == "drain":
-            self.listener.receive_drain()
-        else:
-            raise Unknown(kind.decode(errors="replace"))
 
 
 def _guard(tell: Callable[[], None]) -> None:

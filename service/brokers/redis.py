@@ -11,8 +11,10 @@ from service.brokers.broker import Listener, RoomAddress, RoomReceiver
 from service.brokers.budget import HistoryBudget
 from service.brokers.cluster import Cluster, KeyUse
 from service.brokers.control import TenantSize
+from service.brokers.dialing import Unsuitable
 from service.brokers.endpoint import make_endpoint
-from service.brokers.greeting import Policy, RedisRestart, Unsuitable
+from service.brokers.greeting import Policy, RedisRestart
+from service.brokers.heads import LOOK_SECONDS, TURNS, Heads
 from service.brokers.lease import Lease
 from service.brokers.link import Link, jittered
 from service.brokers.listener import Channels
@@ -20,6 +22,7 @@ from service.brokers.membership import RoomMembership
 from service.brokers.messages import RoomMessages
 from service.brokers.nodes import Nodes
 from service.brokers.presence import Absences, Presence
+from service.brokers.probe import PROBE_SECONDS
 from service.brokers.publishing import Publishing
 from service.brokers.registry import Registry
 from service.brokers.replication import Replication
@@ -66,7 +69,8 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         self._replication = Replication(self._endpoint, policy, self._link)
         self._link.before_flush = self.send_batches
         control = (self._link.keyspace.all_nodes, self._link.keyspace.node_prefix + node.encode())
-        self._channels = Channels(self._endpoint, control, self._lose)
+        self._channels = Channels(self._endpoint, control, self._lose, self._link)
+        self._heads = Heads(self._link, self._channels)
         self._lease = Lease(self._link, lease_seconds)
         self._lease_seconds = lease_seconds
         self._budget = HistoryBudget(self._link)
@@ -128,11 +132,14 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         async with asyncio.TaskGroup() as parts:
             for part in (
                 self._keep_connected,
+                self._endpoint.watch,
                 self._keep_lease,
                 self._keep_swept,
                 self._keep_registry,
                 self._keep_budgets,
                 self._keep_absences,
+                self._keep_probed,
+                self._keep_heads,
             ):
                 parts.create_task(_supervise(part), name=part.__name__)
 
@@ -196,6 +203,10 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
                 raise
         if not self._channels.is_open:
             await self._channels.open()
+        if self._channels.run_id != self._link.run_id:  # a failover came between: nobody would hear what is published
+            self._channels.abort()
+            self._link.abort()
+            raise Unavailable("commands and messages lead to two servers")
         if self._lost.is_set():
             raise Unavailable("Redis was lost again")
         self._is_online = True
@@ -233,6 +244,18 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
             await asyncio.sleep(TICK_SECONDS)
             if self._link.is_open:
                 await self._budget.enforce()
+
+    async def _keep_probed(self) -> None:
+        while not self._is_stopping:
+            await asyncio.sleep(PROBE_SECONDS)
+            if self._channels.is_open:
+                self._channels.probe.send()
+
+    async def _keep_heads(self) -> None:
+        while not self._is_stopping:
+            await asyncio.sleep(LOOK_SECONDS / TURNS)
+            if self._is_online:
+                await self._heads.look()
 
 
 async def _supervise(part: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -15,8 +15,9 @@ import structlog
 from service import telemetry
 from service.brokers import scripts
 from service.brokers.broker import RoomAddress
+from service.brokers.dialing import Unsuitable
 from service.brokers.endpoint import Endpoint
-from service.brokers.greeting import Policy, Unsuitable, enter
+from service.brokers.greeting import Policy, enter
 from service.brokers.link import Link
 from service.brokers.resp import CommandConnection, behind, out_of_reach, pack, report_mistake
 from service.protocol.errors import RoomcastError, Unavailable

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from service.brokers.greeting import Unsuitable, check_server
+from service.brokers.dialing import Unsuitable
+from service.brokers.greeting import check_server
 from service.protocol.errors import Unavailable
 from tests.brokers.conftest import Nodes, Server
 

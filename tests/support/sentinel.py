@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -139,15 +140,15 @@ class SentinelGroup:
 
     def _named_by(self, sentinel: int) -> int | None:
         with contextlib.suppress(redis.RedisError):
-            _, port = self._sentinels[sentinel].execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-            return self._shown_ports.index(int(port))
+            named: Any = self._sentinels[sentinel].sentinel_get_master_addr_by_name(SERVICE)
+            return self._shown_ports.index(int(named[1]))
         return None
 
     def _is_complete(self) -> bool:
         try:
             replication = self.clients[self.primary].info("replication")
             links = [self.clients[server].info("replication") for server in range(SERVERS) if server != self.primary]
-            known = [sentinel.sentinel_master(SERVICE) for sentinel in self._sentinels]
+            known: list[Any] = [sentinel.sentinel_master(SERVICE) for sentinel in self._sentinels]
         except (redis.RedisError, ValueError):
             return False
         return (
