@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run test check bench bench-against lock settings-table clean
+.PHONY: help setup run test check faults bench bench-against lock settings-table clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ check: setup ## format, lint, types, import directions, and the contract's table
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/contract
+
+faults: setup ## the marathon of faults, hours; ARGUMENTS="--row NAME --times N --seed S --resume --report"
+	$(BIN)/python -m tests.faults $(ARGUMENTS)
 
 bench: setup ## measure server CPU and memory against Centrifuge, six minutes; needs gcc and go
 	$(BIN)/python -m benchmarks.run $(ARGUMENTS)

@@ -19,8 +19,8 @@ needs through `Run`, lets a load talk, does its faults, and hands back `run.outc
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,10 +30,11 @@ from service.preparation import open_storage, prepare_database
 from service.settings import Settings
 from service.tenants.storage import Storage
 from tests.support.canaries import leaks
-from tests.support.checker import Broken, Kind, check
-from tests.support.live_server import LiveNode
+from tests.support.checker import Broken, Kind, check, epochs_of
+from tests.support.conversation import Served
+from tests.support.live_server import LiveNode, LiveServe
 from tests.support.load import Load
-from tests.support.records import Record
+from tests.support.records import DataLost, Record
 from tests.support.tenants import Tenant, make_tenant
 from tests.support.valkey import Valkey
 
@@ -99,10 +100,7 @@ class Run:
         """So many more nodes, serving, on one database; other settings as in `Settings`. Also appended to `nodes`."""
         values: dict[str, Any] = {"connects_per_second_per_address": None, "drain_seconds": 1} | settings
         chosen = Settings(data_dir=self.folder / "data", redis_url=redis_url, **values)
-        if not self.nodes:
-            await asyncio.to_thread(prepare_database, chosen)
-            self.storage = await open_storage(chosen)
-            self.ending.push_async_callback(self.storage.close)
+        await self._prepare(chosen)
         first = len(self.nodes)
         self.nodes += [LiveNode(chosen, self._logs / f"node-{first + number}.log") for number in range(count)]
         started = self.nodes[first:]
@@ -111,6 +109,21 @@ class Run:
         for node in started:
             await asyncio.to_thread(node.wait)
         return started
+
+    async def start_serve(self, workers: int, **settings: Any) -> LiveServe:
+        """`roomcast serve` with so many nodes on one port and a Valkey of its own; a load is told `on=[served]`."""
+        values: dict[str, Any] = {"connects_per_second_per_address": None, "drain_seconds": 1} | settings
+        chosen = Settings(data_dir=self.folder / "data", workers=workers, **values)
+        await self._prepare(chosen)
+        served = await asyncio.to_thread(LiveServe, chosen, self._logs / "serve.log")
+        self.ending.callback(served.stop)
+        return served
+
+    async def _prepare(self, settings: Settings) -> None:
+        if not settings.data_dir.exists():
+            await asyncio.to_thread(prepare_database, settings)
+            self.storage = await open_storage(settings)
+            self.ending.push_async_callback(self.storage.close)
 
     async def restart(self, node: LiveNode) -> None:
         """Start a node again that was killed or has ended, on its port; back when it serves."""
@@ -153,13 +166,13 @@ class Run:
         self.tenants += made
         return made
 
-    def load(self, **shape: Any) -> Load:
+    def load(self, *, on: Sequence[Served] | None = None, **shape: Any) -> Load:
         """Publishers, subscribers and watchers of all `tenants` on all `nodes`: `async with run.load(…) as load`.
 
-        shape: as of `Load`. Within the block they talk. At its end publishing stops, everybody has 15 s to come to the
+        on: other nodes, or what stands before them. shape: as of `Load`. Within the block they talk. At its end publishing stops, everybody has 15 s to come to the
         rooms' heads, histories and presence are read into the log, and the sockets close.
         """
-        load = Load(self.tenants, self.nodes, self.log, self.chance, **shape)
+        load = Load(self.tenants, self.nodes if on is None else on, self.log, self.chance, **shape)
         self._loads.append(load)
         return load
 
@@ -170,6 +183,13 @@ class Run:
         self._recovery_seconds.append(seconds)
         if seconds > within_seconds:
             self.complain("recovery", f"publishing again after {seconds:.2f} s, not {within_seconds} s")
+
+    @contextmanager
+    def losing_data(self) -> Iterator[None]:
+        """Take data away within this, and be out of it before Redis is served again: the epochs so far have ended."""
+        epochs = epochs_of(self.log)
+        yield
+        self.log.append(DataLost(epochs))
 
     def complain(self, kind: Kind, text: str) -> None:
         """A bound of the row's own that did not hold."""

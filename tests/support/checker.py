@@ -183,7 +183,7 @@ def check_presence(records: Sequence[Record]) -> Iterator[Broken]:
             (members.add if record.is_here else members.discard)(record.connection)
         elif isinstance(record, Quiet):
             for observer, seen in lists[record.room].items():
-                if seen is not None and seen != record.connections:
+                if seen is not None and seen != record.connections and observer not in record.away:
                     ghosts, missing = sorted(seen - record.connections), sorted(record.connections - seen)
                     text = f"{observer} sees ghosts in {record.room}: {ghosts}, and not: {missing}"
                     yield Broken("A9", "presence", text)
@@ -198,15 +198,18 @@ def _counters_agree(records: Sequence[Record]) -> Iterator[Broken]:
 
 def _lost_data_ends_epochs(records: Sequence[Record]) -> Iterator[Broken]:
     """After data was taken away nobody continues in an epoch of before, and no message stands in one."""
-    known: set[tuple[str, str]] = set()
     ended: set[tuple[str, str]] = set()
     for record in records:
         if isinstance(record, DataLost):
-            ended |= known
-        elif isinstance(record, Acknowledged | Delivered | Entered | Told):
-            epoch = (record.room, record.place[0])
-            known.add(epoch)
-            if epoch in ended and isinstance(record, Entered) and record.recovered:
-                yield Broken("epochs", "false recovery", f"{record} claims to continue, and data was lost")
-            elif epoch in ended and isinstance(record, Acknowledged):
-                yield Broken("epochs", "false recovery", f"{record} goes on in an epoch that lost data")
+            ended |= record.epochs
+        elif isinstance(record, Entered | Acknowledged) and (record.room, record.place[0]) in ended:
+            yield Broken("epochs", "false recovery", f"{record} goes on in an epoch that lost data")
+
+
+def epochs_of(records: Sequence[Record]) -> frozenset[tuple[str, str]]:
+    """Each (room, epoch) that anybody has heard of."""
+    return frozenset(
+        (record.room, record.place[0])
+        for record in records
+        if isinstance(record, Acknowledged | Delivered | Entered | Told)
+    )

@@ -72,6 +72,11 @@ class Insider:
         """Where it is, or tries to be."""
         return self._nodes[0]
 
+    @property
+    def node_name(self) -> str:
+        """The name of the node that it is on, or was."""
+        return self.client.welcome.node if self.client is not None else ""
+
     async def _open(self) -> Client:
         token = self.tenant.token(self._user, info={"canary": canary_of(self.tenant)})
         self.client = await Client.open(self.node.address, token, binary=self._binary)

@@ -152,6 +152,11 @@ class LiveServe:
         """The processes of its nodes."""
         return children_of(self._process.pid, "service.server")
 
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         """To the supervisor."""
         self._process.send_signal(number)

@@ -124,14 +124,14 @@ class Load:
         """The longest from a publish' first attempt to its acknowledgement."""
         return max((each.slowest_publish_seconds for each in self.publishers), default=0)
 
-    def live_connections(self, tenant: Tenant, room: str) -> frozenset[str]:
-        """Whose sockets are open in the room now."""
+    def live_connections(self, tenant: Tenant, room: str, frozen: Served | None = None) -> frozenset[str]:
+        """Whose sockets are open in the room now, but for those on a node that is frozen."""
         inside: list[Insider] = [each for each in self.participants if room in each.rooms]
         inside += [each for each in self.watchers if each.room == room]
         return frozenset(
             each.client.welcome.connection
             for each in inside
-            if each.tenant == tenant and each.is_in.is_set() and each.client is not None
+            if each.tenant == tenant and each.is_in.is_set() and each.client and each.node is not frozen
         )
 
     # Waiting
@@ -144,31 +144,36 @@ class Load:
         loop = asyncio.get_running_loop()
         since = loop.time()
         while loop.time() < since + within_seconds:
-            places = {id(each.node) for each in self.publishers if each.is_in.is_set()}
-            if places and places == {id(each.node) for each in self.publishers if each.proved_at >= since}:
+            places = {each.node_name for each in self.publishers if each.is_in.is_set()}
+            if places and places <= {each.node_name for each in self.publishers if each.proved_at >= since}:
                 return loop.time() - since
             await asyncio.sleep(0.005)
         return within_seconds
 
-    async def presence_is_right(self, within_seconds: float = 10) -> None:
-        """Back when everybody is in and each watcher has exactly the live sockets, or after so long.
+    async def presence_is_right(self, within_seconds: float = 10, frozen: Served | None = None) -> float:
+        """Back when everybody is in and each watcher has exactly the live sockets, or after so long; after how long.
 
-        Either way the log has from here on what the watchers should know, and the checker judges.
+        Either way the log has from here on what the watchers should know, and the checker judges. frozen: a node whose
+        members ought to be gone, and whose watchers know nothing.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + within_seconds
-        while loop.time() < deadline and not self._presence_is_right():
+        began_at = loop.time()
+        while loop.time() < began_at + within_seconds and not self._presence_is_right(frozen):
             await asyncio.sleep(0.02)
         for each in self.everybody:
             if not each.is_in.is_set():
                 self.complaints.append(f"{each.name} is not in after {within_seconds} s")
+        away = frozenset(watcher.name for watcher in self.watchers if watcher.node is frozen)
         for watcher in self.watchers:
-            live = self.live_connections(watcher.tenant, watcher.room)
-            self._log.append(Quiet(room_of(watcher.tenant, watcher.room), live))
+            live = self.live_connections(watcher.tenant, watcher.room, frozen)
+            self._log.append(Quiet(room_of(watcher.tenant, watcher.room), live, away))
+        return loop.time() - began_at
 
-    def _presence_is_right(self) -> bool:
+    def _presence_is_right(self, frozen: Served | None) -> bool:
         return all(each.is_in.is_set() for each in self.everybody) and all(
-            watcher.knows(self.live_connections(watcher.tenant, watcher.room)) for watcher in self.watchers
+            watcher.knows(self.live_connections(watcher.tenant, watcher.room, frozen))
+            for watcher in self.watchers
+            if watcher.node is not frozen
         )
 
     # From within

@@ -70,9 +70,9 @@ class Kept(NamedTuple):
 
 
 class DataLost(NamedTuple):
-    """The harness took data away, and nobody has talked to the Redis that lacks it yet: all epochs have to end."""
+    """The harness took data away, and has seen the last answer of before: these (room, epoch) have ended."""
 
-    how: str
+    epochs: frozenset[tuple[str, str]]
 
 
 class Heard(NamedTuple):
@@ -101,10 +101,14 @@ class Moved(NamedTuple):
 
 
 class Quiet(NamedTuple):
-    """Nothing has moved for long enough: whoever has a list of the room's members has this one."""
+    """Nothing has moved for long enough: whoever has a list of the room's members has this one.
+
+    away: observers who can hear nothing now.
+    """
 
     room: str
     connections: frozenset[str]
+    away: frozenset[str] = frozenset()
 
 
 class Counter(NamedTuple):

@@ -17,7 +17,7 @@ class Valkey:
     """A server on a unix socket in `folder` (short: a socket's path ends at 107 bytes), with AOF everysec."""
 
     def __init__(self, folder: Path, log: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._log = log
         self._socket = folder / "v.sock"
         self.url = f"unix://{self._socket}"
@@ -36,7 +36,7 @@ class Valkey:
 
     def start(self) -> None:
         """Back when it answers, its file read."""
-        options = {"port": "0", "unixsocket": self._socket, "dir": self._folder, "logfile": self._log, "save": ""}
+        options = {"port": "0", "unixsocket": self._socket, "dir": self.folder, "logfile": self._log, "save": ""}
         options |= {"appendonly": "yes", "appendfsync": self._appendfsync, "maxmemory-policy": "noeviction"}
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen([find_server(), *words], stdout=subprocess.DEVNULL)
