@@ -84,15 +84,16 @@ async def test_rooms_of_other_types_wait_for_no_replica(a: Node, group: Group) -
 
 
 async def test_with_a_frozen_replica_the_outcome_is_unknown_and_a_retry_with_the_key_is_the_same_message(
-    a: Node, group: Group
+    a: Node, group: Group, nodes: Nodes
 ) -> None:
+    b = await nodes.start(group.primary.url, "node-b")
     address = a.address("T1", "chat")
     assert (await a.publish(address, b"1", keep=REPLICATED)).offset == 1
     group.replicas[1].signal(signal.SIGSTOP)
     assert "unknown" in (await refused(a)).message
-    assert "unknown" in (await refused(a)).message, "what the first one wrote is on no more replicas now"
+    assert "unknown" in (await refused(b)).message, "what the first one wrote is on no more replicas now"
     group.replicas[1].signal(signal.SIGCONT)
-    again = await a.publish(address, keep=REPLICATED, key=KEY)
+    again = await b.publish(address, keep=REPLICATED, key=KEY)
     assert (again.duplicate, again.offset) == (True, 2)
     assert [message.offset for message in (await a.history(address)).messages] == [1, 2]
     assert group.replicas[1].client.xlen(address.keys.key(b"s")) == 2
