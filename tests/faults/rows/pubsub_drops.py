@@ -79,8 +79,9 @@ async def run(run: Run) -> Outcome:
     await run.start_nodes(NODES, proxy.url)
     await run.make_tenants(2)
     tails = Tails(run.tenants[0], list(run.nodes))
-    shape = {"rooms": 8, "publishers_per_room": 1, "subscribers": 15, "rooms_per_subscriber": 8}
-    async with run.load(messages_per_second=300, **shape) as load:
+    async with run.load(
+        rooms=8, publishers_per_room=1, subscribers=15, rooms_per_subscriber=8, messages_per_second=300
+    ) as load:
         proxy.set(dropped_messages=DROPPED)
         while load.deliveries < run.times:
             await asyncio.sleep(0.1)

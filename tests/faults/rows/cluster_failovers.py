@@ -1,0 +1,53 @@
+"""One primary of a Valkey Cluster is killed or frozen: only its rooms notice."""
+
+import random
+from pathlib import Path
+
+from tests.faults.rows.failovers import Way, try_failovers
+from tests.faults.run import Outcome, Row, Run
+from tests.support.valkey_cluster import ValkeyCluster
+
+
+class Shards:
+    """The Cluster's servers as a deployment to be hurt."""
+
+    def __init__(self, folder: Path, chance: random.Random) -> None:
+        self._folder = folder
+        self._chance = chance
+        folder.mkdir()
+        self._cluster = ValkeyCluster(folder)
+        self._cluster.start()
+        self.url = self._cluster.url
+        self.stop = self._cluster.stop
+        self.failed_over = self._cluster.failed_over
+        self.is_whole = self._cluster.until_whole
+
+    def primary(self) -> int:
+        return self._chance.choice(self._cluster.primaries())
+
+    def hurt(self, server: int, way: Way) -> None:
+        (self._cluster.kill if way == "killed" else self._cluster.freeze)(server)
+
+    def heal(self, server: int, way: Way) -> None:
+        (self._cluster.restart if way == "killed" else self._cluster.thaw)(server)
+
+    def folder_of(self, server: int) -> Path:
+        return self._folder / str(server)
+
+
+async def run(run: Run) -> Outcome:
+    """Any primary, both ways in turn."""
+    shards = Shards(run.folder / "c", run.chance)
+    run.ending.callback(shards.stop)
+    return await try_failovers(run, shards, ("killed", "frozen"))
+
+
+ROW = Row(
+    name="cluster_failovers",
+    fault="one primary of a Cluster of three killed, frozen",
+    done_when="0 lost where all replicas acknowledge, else 0 silently; publishing ≤ 5 s after promotion",
+    full_times=40,
+    round_times=5,
+    short_times=1,
+    run=run,
+)

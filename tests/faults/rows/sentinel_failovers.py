@@ -1,0 +1,50 @@
+"""A primary behind Sentinels is killed, frozen or cut off."""
+
+from pathlib import Path
+
+from tests.faults.rows.failovers import Way, try_failovers
+from tests.faults.run import Outcome, Row, Run
+from tests.support.sentinel import SentinelGroup
+
+
+class Group:
+    """The Sentinels' servers as a deployment to be hurt."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._group = SentinelGroup(folder, "appendonly yes")
+        self._group.start()
+        self.url = self._group.url
+        self.stop = self._group.stop
+        self.failed_over = self._group.failed_over
+        self.is_whole = self._group.is_whole
+
+    def primary(self) -> int:
+        return self._group.primary
+
+    def hurt(self, server: int, way: Way) -> None:
+        {"killed": self._group.kill, "frozen": self._group.freeze, "cut off": self._group.cut_off}[way](server)
+
+    def heal(self, server: int, way: Way) -> None:
+        {"killed": self._group.restart, "frozen": self._group.thaw, "cut off": self._group.reconnect}[way](server)
+
+    def folder_of(self, server: int) -> Path:
+        return self._folder / f"server-{server}"
+
+
+async def run(run: Run) -> Outcome:
+    """Each way in turn."""
+    group = Group(run.folder / "s")
+    run.ending.callback(group.stop)
+    return await try_failovers(run, group, ("killed", "frozen", "cut off"))
+
+
+ROW = Row(
+    name="sentinel_failovers",
+    fault="the primary behind Sentinels killed, frozen, cut off",
+    done_when="0 lost where all replicas acknowledge, else 0 silently; publishing ≤ 5 s after promotion",
+    full_times=40,
+    round_times=5,
+    short_times=1,
+    run=run,
+)
