@@ -118,7 +118,9 @@ def test_a_public_key_is_imported_from_a_file(where: tuple[str, str], tmp_path: 
 
 def test_a_room_type_is_put_shown_listed_and_deleted(where: tuple[str, str]) -> None:
     rules = ("--history-messages", "10", "--presence", "false", "--slow-consumer", "drop_oldest")
-    put = told("room-type", "put", "acme", "chat:*", *rules, "--presence-grace-seconds", "1.5", *where)
+    others = ("--presence-grace-seconds", "1.5", "--acknowledge", "replicated")
+    put = told("room-type", "put", "acme", "chat:*", *rules, *others, *where)
+    assert put["acknowledge"] == "replicated"
     assert (put["pattern"], put["history_messages"], put["presence"]) == ("chat:*", 10, False)
     assert (put["presence_grace_seconds"], put["slow_consumer"], put["max_members"]) == (1.5, "drop_oldest", None)
     assert told("room-type", "show", "acme", "chat:*", *where) == put

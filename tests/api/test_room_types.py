@@ -24,12 +24,13 @@ def test_a_room_type_is_made_replaced_read_and_deleted(client: Rest) -> None:
         assert made.json() == {
             "name": "chat:*", "pattern": "chat:*", "history_messages": 10, "history_seconds": None, "presence": True,
             "presence_grace_seconds": 3.0, "slow_consumer": "drop_oldest", "max_members": None,
-            "messages_per_second": None, "max_message_bytes": None,
+            "messages_per_second": None, "max_message_bytes": None, "acknowledge": "stored",
         }  # fmt: skip
         assert client.gets("/v1/room-types/chat:*") == made.json()
-        replaced = client.ask("PUT", "/v1/room-types/chat:*", {"pattern": "talk:*", "presence": False})
+        other = {"pattern": "talk:*", "presence": False, "acknowledge": "replicated"}
+        replaced = client.ask("PUT", "/v1/room-types/chat:*", other)
         assert replaced.status_code == 200
-        assert (replaced.json()["pattern"], replaced.json()["history_messages"]) == ("talk:*", None)
+        assert replaced.json() == made.json() | other | {"history_messages": None, "slow_consumer": "disconnect"}
         assert [item["name"] for item in client.gets("/v1/room-types")["items"]] == ["chat:*"]
         assert client.ask("DELETE", "/v1/room-types/chat:*").status_code == 204
         client.refused("not_found", "GET", "/v1/room-types/chat:*")
@@ -71,6 +72,7 @@ def test_a_room_has_the_type_of_its_exact_name_else_of_the_longest_prefix(client
         ({"pattern": "x" * 201}, "$.pattern"),
         ({"presence_grace_seconds": 301}, "$.presence_grace_seconds"),
         ({"slow_consumer": "wait"}, "$.slow_consumer"),
+        ({"acknowledge": "maybe"}, "$.acknowledge"),
         ({"max_members": "none"}, "$.max_members"),
         ({"messages_per_second": 0}, "$.messages_per_second"),
         ({"schema": {"type": "object"}}, "$.schema"),

@@ -37,6 +37,14 @@ def test_the_lower_of_a_types_and_the_tenants_limit_holds() -> None:
     assert make_rules("chat", DEFAULT, NO_LIMITS).retention == Retention(100, 300, NO_LIMITS.max_history_bytes)
 
 
+def test_rooms_of_a_type_that_asks_for_replicas_are_replicated_and_no_others() -> None:
+    book = Rulebook(snapshot(safe=RoomType(pattern="safe:*", acknowledge="replicated")))
+    assert book.is_replicated("safe:1")
+    assert book.find("safe:1").retention.is_replicated
+    assert not book.is_replicated("news")
+    assert not Rulebook(snapshot()).is_replicated("safe:1")
+
+
 @pytest.mark.parametrize("mine", [RoomType(history_messages=0), RoomType(history_seconds=0)])
 def test_a_history_of_no_messages_or_no_seconds_keeps_nothing(mine: RoomType) -> None:
     rules = make_rules("chat", mine, Limits())

@@ -130,6 +130,7 @@ def test_a_history_above_the_tenants_maximum_is_refused_when_set(field: str) -> 
         b'{"presence_grace_seconds":300.1}',
         b'{"presence_grace_seconds":-0.1}',
         b'{"slow_consumer":"wait"}',
+        b'{"acknowledge":"maybe"}',
         b'{"messages_per_second":0}',
         b'{"max_message_bytes":0}',
         b'{"max_members":"7"}',
