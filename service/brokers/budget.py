@@ -8,6 +8,7 @@ from service.brokers import scripts
 from service.brokers.control import TenantSize
 from service.brokers.keys import TenantKeys
 from service.brokers.link import Link
+from service.brokers.registry import within_deadline
 from service.brokers.resp import pack
 from service.protocol.errors import RoomcastError
 
@@ -32,6 +33,7 @@ class HistoryBudget:
         """The room got a kept message."""
         self._noted[tenant_id, room] = NO_BUDGET if max_history_bytes is None else max_history_bytes
 
+    @within_deadline
     async def measure(self, tenant_id: str) -> TenantSize:
         """See `Broker.measure_tenant`."""
         keys = TenantKeys(tenant_id)

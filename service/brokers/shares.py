@@ -6,6 +6,7 @@ from typing import Final
 from service.brokers import scripts
 from service.brokers.keys import Keyspace, TenantKeys
 from service.brokers.link import Link
+from service.brokers.registry import within_deadline
 from service.brokers.resp import pack
 
 SOUGHT_MS: Final = 10_000  # a tenant's rates are divided by demand for so long after one node asked for more
@@ -20,6 +21,7 @@ class Shares:
     _link: Link
     _divided: set[str]
 
+    @within_deadline
     async def divide_rates(
         self, nodes: int, wanted: Mapping[str, Sequence[float]], greedy: Collection[str], least: Sequence[float]
     ) -> dict[str, tuple[float, ...]]:
