@@ -7,6 +7,7 @@ import structlog
 
 from service.brokers import scripts
 from service.brokers.entries import claim_keys
+from service.brokers.greeting import Mark
 from service.brokers.keys import Keyspace, TenantKeys
 from service.brokers.link import Link
 from service.brokers.resp import pack
@@ -41,15 +42,19 @@ class Lease:
         return old or None
 
     async def renew(self) -> bool:
-        """Renew it; False if it is gone. A lease that was taken meanwhile is not touched."""
+        """Renew it; False if it is gone, or another node found that data is lost. A lease that was taken meanwhile is
+        not touched.
+        """
         link, lease, asked_at = self._link, self._link.lease, asyncio.get_running_loop().time()
-        nodes = await link.insist_on(scripts.RENEW_LEASE.pack([Keyspace.LEASES], lease, self._lease_ms), _as_it_is)
+        packed = scripts.RENEW_LEASE.pack([Keyspace.LEASES, Keyspace.SYSTEM], lease, self._lease_ms)
+        nodes, *mark = await link.insist_on(packed, _as_it_is)
         if lease != link.lease:
             return True
-        if nodes:
-            self.node_count = nodes
-            link.lease_ends_at = asked_at + self._lease_seconds
-        return bool(nodes)
+        if not nodes:
+            return False
+        self.node_count = nodes
+        link.lease_ends_at = asked_at + self._lease_seconds
+        return link.receive_mark(Mark(*mark))
 
     async def sweep_ended(self) -> None:
         """Sweep leases of nodes that died, those that no other node sweeps."""

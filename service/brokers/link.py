@@ -6,14 +6,19 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+import structlog
+
 from service.brokers import scripts
 from service.brokers.endpoint import Endpoint
-from service.brokers.greeting import Policy, Server, enter, greet
+from service.brokers.greeting import NOTHING_SEEN, Mark, Policy, Server, enter, greet
 from service.brokers.keys import PARTITIONS, Keyspace
+from service.brokers.pulse import LastPublishes
 from service.brokers.resp import CommandConnection, Done, bulk, out_of_reach, settle
 from service.protocol.errors import Unavailable
 
 Wanted = TypeVar("Wanted")
+
+log = structlog.get_logger()
 
 SLICE_COMMANDS: Final = 100  # at once: making and answering them takes 1-2 ms of the loop
 
@@ -40,6 +45,8 @@ class Link:
         self.lease_ends_at = 0.0  # by the loop's clock, at the latest
         self.redis_uptime_seconds = 0
         self.server: Server | None = None  # that the connection leads to
+        self.mark = NOTHING_SEEN  # how far the data has come, as far as is known: see pulse.py
+        self.publishes = LastPublishes()
         self._endpoint = endpoint
         self._told_lost = lost
         self._policy = policy
@@ -51,6 +58,7 @@ class Link:
         self.before_flush: Callable[[], None] = _nothing_gathered
         self._connection: CommandConnection | None = None
         self._tenants: set[str] = set()
+        self._last_run_id = ""
 
     # Commands
 
@@ -76,6 +84,14 @@ class Link:
     def generation_bulk_of(self, partition: int) -> bytes:
         """The same, packed."""
         return self.generation_bulks[partition]
+
+    def receive_mark(self, mark: Mark) -> bool:
+        """The pulse went on. False: another node has begun a generation, since data is lost, or it is lost now; connect
+        anew then.
+        """
+        goes_on = mark.generation == self.mark.generation and mark.pulse > self.mark.pulse
+        self.mark = max(self.mark, mark)
+        return goes_on
 
     def plan_flush(self) -> None:
         """Have `before_flush` called at this turn's end."""
@@ -140,16 +156,28 @@ class Link:
         await self._endpoint.open(connection)
         try:
             server = await enter(connection, self._endpoint, self._policy)
-            mark = await greet(connection, server, self._policy, Keyspace.SYSTEM)
+            mark = await self._greet(connection, server)
         except BaseException:
             connection.abort()
             raise
         self.redis_uptime_seconds = server.uptime_seconds
+        self.mark, self._last_run_id = mark, server.run_id
         self.generations = [b"%d" % mark.generation] * PARTITIONS
         self.generation_bulks = [bulk(self.generations[0])] * PARTITIONS
         self._connection, self.server = connection, server
         connection.before_flush = self.before_flush
         self.send, self.insist = connection.send, connection.insist
+
+    async def _greet(self, connection: CommandConnection, server: Server) -> Mark:
+        known = self.mark
+        mark = await greet(connection, server, self._policy, Keyspace.SYSTEM, known)
+        is_kept = mark.generation == known.generation
+        if is_kept and server.run_id != self._last_run_id and not await self.publishes.are_there(connection):
+            log.warning("Redis has lost what it acknowledged last: all rooms begin new epochs")
+            mark = await greet(connection, server, self._policy, Keyspace.SYSTEM, mark._replace(pulse=mark.pulse + 1))
+        if mark.generation != known.generation:
+            self.publishes = LastPublishes()
+        return mark
 
     def abort(self) -> None:
         """Drop the connection: what waits fails with an unknown outcome."""
@@ -159,6 +187,7 @@ class Link:
     def _lose(self) -> None:
         if self._connection is not None:
             self._connection = self.server = None
+            self.publishes.forget_old()
             self.send = self.insist = _refuse
             self.lease_ends_at = 0.0  # the next connection takes a new lease, and ends this one
             self._told_lost()

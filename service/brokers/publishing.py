@@ -15,6 +15,7 @@ from service.brokers.broker import Origin, Publication, PublicationDone, Retenti
 from service.brokers.budget import HistoryBudget
 from service.brokers.keys import Keyspace, RoomKeys
 from service.brokers.link import Link
+from service.brokers.pulse import COMPARED_BYTES, Acknowledged
 from service.brokers.replication import Replication, not_replicated
 from service.brokers.resp import behind, bulk, report_mistake
 
@@ -139,6 +140,14 @@ class Publishing:
                 if stored:
                     self._budget.note_published(
                         batch.address.tenant_id, batch.address.room, batch.retention.tenant_bytes
+                    )
+                if is_safe:
+                    self._link.publishes.latest[batch.address.partition] = Acknowledged(
+                        batch.address,
+                        epoch,
+                        offset + len(batch.dones) - 1,
+                        batch.messages[-1][:COMPARED_BYTES],
+                        asyncio.get_running_loop().time(),
                     )
             if not is_safe:
                 reply = not_replicated()

@@ -13,7 +13,7 @@ from service.brokers.cluster import Cluster, KeyUse
 from service.brokers.control import TenantSize
 from service.brokers.dialing import Unsuitable
 from service.brokers.endpoint import make_endpoint
-from service.brokers.greeting import Policy, RedisRestart
+from service.brokers.greeting import Mark, Policy, RedisRestart
 from service.brokers.heads import LOOK_SECONDS, TURNS, Heads
 from service.brokers.lease import Lease
 from service.brokers.link import Link, jittered
@@ -111,6 +111,15 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         """See `Broker.measure_tenant`."""
         return self._budget.measure(tenant_id)
 
+    @property
+    def mark(self) -> tuple[int, int]:
+        """How far the data in Redis has come, to be kept outside of it; the higher tuple is the later one."""
+        return self._link.mark
+
+    def expect(self, mark: tuple[int, int]) -> None:
+        """Before `start`: data is known to have come so far; if it has not any more, all rooms begin new epochs."""
+        self._link.mark = max(self._link.mark, Mark(*mark))
+
     # Life
 
     async def start(self) -> None:
@@ -149,8 +158,9 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         self._is_online = False
         try:
             if self._link.is_open:
-                self._link.lease_ends_at = 0.0  # nothing is entered any more
                 async with asyncio.timeout(STOP_SECONDS):
+                    await self._lease.renew()  # for the mark, which SQL keeps
+                    self._link.lease_ends_at = 0.0  # nothing is entered any more
                     await self._lease.end(self._link.lease)
         except (RoomcastError, TimeoutError) as error:
             log.warning("the lease was not handed back: other nodes sweep it", error=str(error))
@@ -223,7 +233,8 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         while not self._is_stopping:
             await asyncio.sleep(self._lease_seconds / RENEWALS_PER_LEASE)
             if self._link.is_open and not await self._lease.renew() and not self._is_stopping:
-                log.warning("this node's lease is gone: it takes a new one", node=self.node)
+                log.warning("this node's lease is gone, or data of Redis is: it connects anew", node=self.node)
+                self._channels.abort()  # so that all rooms are read
                 self._link.abort()
 
     async def _keep_swept(self) -> None:

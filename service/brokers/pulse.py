@@ -1,0 +1,74 @@
+"""What a node knows, outside Redis, of the data that is there: by it, data that was put back or cut is found out.
+
+Every loss takes the end of what was written: of a file that is cut, a backup, a replica that was behind. So it is
+enough to know of late writes. Each renewal of a lease counts a pulse up (renew_lease.lua); nodes remember how far it
+had come (`Mark`), in memory, and in SQL for the time when all of them have ended. For the seconds since then, a node
+remembers its last acknowledged publish in each partition.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from service.brokers.broker import RoomAddress
+from service.brokers.keys import PARTITIONS, RoomKeys
+from service.brokers.resp import CommandConnection, pack
+
+#: Publishes that were acknowledged so long before the connection was lost count; for older ones the pulse speaks.
+REMEMBERED_SECONDS: Final = 10.0
+COMPARED_BYTES: Final = 1_024
+
+
+class Acknowledged(NamedTuple):
+    """A publish that Redis has answered. message: its beginning, packed as by `Batch.add`; at_seconds: loop time."""
+
+    address: RoomAddress
+    epoch: str
+    offset: int
+    message: bytes
+    at_seconds: float
+
+
+class LastPublishes:
+    """The last publish of each partition that was acknowledged to this node."""
+
+    def __init__(self) -> None:
+        #: By partition; written on the message path, once for each batch.
+        self.latest: list[Acknowledged | None] = [None] * PARTITIONS
+
+    def forget_old(self) -> None:
+        """The connection was lost just now."""
+        oldest = asyncio.get_running_loop().time() - REMEMBERED_SECONDS
+        self.latest = [last if last is not None and last.at_seconds >= oldest else None for last in self.latest]
+
+    async def are_there(self, connection: CommandConnection, partitions: Sequence[int] = range(PARTITIONS)) -> bool:
+        """Whether Redis still has those of the partitions. What came after them may have replaced them. Raises
+        RoomcastError.
+        """
+        kept = [last for partition in partitions if (last := self.latest[partition]) is not None]
+        return all(await asyncio.gather(*[_is_there(connection, last) for last in kept]))
+
+
+async def _is_there(connection: CommandConnection, last: Acknowledged) -> bool:
+    keys: RoomKeys = last.address.keys
+    place = b"%d-0" % last.offset
+    (epoch, head), found = await asyncio.gather(
+        connection.command(pack("HMGET", keys.key(b"m"), "e", "o")),
+        connection.command(pack("XRANGE", keys.key(b"s"), place, place)),
+    )
+    if epoch is None:
+        return False
+    if epoch.decode() != last.epoch:
+        return _began_at(epoch.decode()) > _began_at(last.epoch)
+    if int(head) < last.offset:
+        return False
+    if not found:
+        return True  # trimmed, cut, expired or never kept
+    (_, (_, header, _, _, _, body)) = found[0]
+    packed = b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(header), header, len(body), body)
+    return packed[:COMPARED_BYTES] == last.message
+
+
+def _began_at(epoch: str) -> tuple[int, str]:
+    """When it began, by Redis' clock: see head.lua."""
+    return len(epoch), epoch
