@@ -29,6 +29,7 @@ from service.preparation import load_operator_token, open_storage
 from service.rooms.bookkeeper import Bookkeeper
 from service.rooms.deletion import Deleter
 from service.rooms.node import Node
+from service.rooms.redis_mark import keep_mark, save_mark
 from service.rooms.roll_call import RollCall
 from service.settings import Settings
 from service.tenants.cache import TenantCache
@@ -105,6 +106,7 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
     )
     node = Node(name, broker, TenantCache(storage))
     broker.listener = node
+    broker.expect(await storage.redis_mark.read())
     await broker.start()
     telemetry.register_gauge("connections", lambda: node.connection_count)
     telemetry.register_gauge("rooms", lambda: node.room_count)
@@ -126,8 +128,9 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await node.stop()
         await broker.stop()
-        with contextlib.suppress(TimeoutError):  # a last use is no reason to outstay the time that there is to stop
+        with contextlib.suppress(TimeoutError):  # no reason to outstay the time that there is to stop
             async with asyncio.timeout(SAVE_TIMEOUT_SECONDS):
+                await save_mark(broker, storage.redis_mark)
                 await node.save_key_use(storage.keys)
         await bookkeeper.finish()
         await storage.close()
@@ -147,6 +150,7 @@ def start_clockwork(
             ("shares of rates", node.shares.keep()),
             ("roll call", roll_call.keep_told()),
             ("key use", node.keep_key_use(storage.keys)),
+            ("mark of Redis", keep_mark(broker, storage.redis_mark)),
             ("deletions", deleter.keep_deleting()),
             ("samples of usage", bookkeeper.keep_samples()),
             ("usage", bookkeeper.keep_written()),

@@ -26,6 +26,7 @@ from service.tenants.database import (
 from service.tenants.deletions import Deletions
 from service.tenants.keys import Sealer, SealingKeyError
 from service.tenants.records import NewTenant, Tenant
+from service.tenants.redis_mark import RedisMark
 from service.tenants.revocations import Revocations
 from service.tenants.rows import read_snapshot, unix_time_ms
 from service.tenants.snapshot import TenantSnapshot
@@ -57,6 +58,7 @@ class Storage:
         self.deletions = Deletions(self.transactions)
         self.audit = AuditLog(self.transactions)
         self.usage = UsageStorage(self.transactions)
+        self.redis_mark = RedisMark(self.transactions)
 
     @classmethod
     async def open(cls, database_url: str, sealer: Sealer, *, audit_retention_days: int = 365) -> "Storage":

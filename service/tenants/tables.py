@@ -160,7 +160,7 @@ class UsageHourRow(UsageColumns, DefaultBase):
 
 
 class SystemRow(DefaultBase):
-    """What belongs to the database as a whole: its id, the check of its sealing key."""
+    """What belongs to the database as a whole: its id, the check of its sealing key, how far its Redis has come."""
 
     __tablename__ = "system"
 

@@ -24,6 +24,7 @@ ACROSS_TENANTS = {
     "transactions.Transactions._prune_audit": "retention, which is the same for all",
     "usage.UsageStorage.fold": "retention, which is the same for all",
     "usage.UsageStorage._remove": "retention, or a tenant's rows: its two callers say which",
+    "redis_mark.RedisMark.read": "the database's own facts",
     "database._migrate": "a lock, no rows",
 }
 
