@@ -32,6 +32,7 @@ from service.protocol.identifiers import Position
 BATCH: Final = 1_000  # channels a command; 100,000 are subscribed in 0.17 s so
 TOLD_BATCH: Final = 100  # rooms told of an interruption before the loop has its turn: each reads its history
 MAX_SEEN_UNKNOWN: Final = 20
+CONFIRMATIONS: Final = (b"subscribe", b"ssubscribe")
 RUN_ID: Final = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 
 log = structlog.get_logger()
@@ -128,7 +129,10 @@ class Channels:
         for command, group in groupby(unsent, key=lambda item: item[0]):
             channels = (channel for _, channel in group)
             while batch := list(islice(channels, BATCH)):
-                self._connection.write(pack(command, *batch), len(batch))
+                self._write(self._connection, command, batch)
+
+    def _write(self, connection: ChannelConnection, command: str, channels: Sequence[bytes]) -> None:
+        connection.write(pack(command, *channels), len(channels))
 
     # Connection
 
@@ -145,15 +149,18 @@ class Channels:
                 connection.write(packed, 1)
             connection.write(pack("INFO", "server"), 1)
             await self._confirm(list(self._control))
-            every = iter(list(self._receivers))
-            while batch := list(islice(every, BATCH)):
-                heard = [channel for channel in batch if channel in self._receivers]
-                if heard:
-                    await self._confirm(heard)
-                    await self._tell_interruption(iter(heard))
+            await self._hear_again(list(self._receivers))
         except BaseException:
             connection.abort()
             raise
+
+    async def _hear_again(self, channels: Sequence[bytes]) -> None:
+        every = iter(channels)
+        while batch := list(islice(every, BATCH)):
+            heard = [channel for channel in batch if channel in self._receivers]
+            if heard:
+                await self._confirm(heard)
+                await self._tell_interruption(iter(heard))
 
     async def _confirm(self, channels: Sequence[bytes]) -> None:
         """SUBSCRIBE and wait for all confirmations."""
@@ -164,7 +171,7 @@ class Channels:
         self._again.update(futures)
         for channel, future in zip(channels, futures, strict=True):
             self._unconfirmed.setdefault(channel, []).append(future)
-        self._connection.write(pack("SUBSCRIBE", *channels), len(channels))
+        self._write(self._connection, "SUBSCRIBE", channels)
         try:
             await asyncio.gather(*futures)
         finally:
@@ -220,7 +227,7 @@ class Channels:
         if isinstance(reply, Exception):
             log.error("Redis refused a subscription", error=str(reply))
             self.abort()
-        elif type(reply) is list and reply[0] == b"subscribe":
+        elif type(reply) is list and reply[0] in CONFIRMATIONS:
             self._confirmed(reply[1])
         elif type(reply) is bytes and (found := RUN_ID.search(reply)):
             self.run_id = found[1].decode()

@@ -9,6 +9,7 @@ from service.brokers.resp import Connection, pack
 if TYPE_CHECKING:
     from service.brokers.listener import Channels
 
+MESSAGES: Final = (b"message", b"smessage")
 PING_SECONDS: Final = 1.0  # a frozen Redis shows only so
 
 
@@ -39,7 +40,7 @@ class ChannelConnection(Connection):
         self._heard_at = self._loop.time()
         reader.feed(data)
         while (reply := reader.gets()) is not False:
-            if type(reply) is list and reply[0] == b"message":
+            if type(reply) is list and reply[0] in MESSAGES:
                 hear(reply[1], reply[2])
             else:
                 self._answered += 1
