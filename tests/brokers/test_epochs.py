@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.brokers.broker import RoomAddress
+from service.brokers.broker import Retention, RoomAddress
 from service.protocol.identifiers import Position
 from tests.brokers.conftest import Node, NodeListener, Nodes, Room, Server, eventually, listening
 
@@ -209,3 +209,31 @@ async def test_a_lost_connection_alone_ends_no_epoch(a: Node) -> None:
         a._channels.abort()
         await a.listener.until_back(times)
     assert (await a.history(address)).head == before
+
+
+@pytest.mark.parametrize("finder", ["a publish", "a read", "a join"])
+async def test_a_stream_that_was_evicted_ends_its_rooms_epoch(a: Node, b: Node, server: Server, finder: str) -> None:
+    address, room = a.address("T1", "chat"), Room()
+    other = await publish(a, a.address("T1", "other"), 3)
+    await b.subscribe(address, room)
+    before = await publish(a, address, 3)
+    server.client.delete(address.keys.key(b"s"))
+    if finder == "a publish":
+        found = (await a.publish(address)).position
+    elif finder == "a read":
+        found = (await a.history(address, after=2)).head
+    else:
+        found = (await a.join(address, "connection-1", "alice", None)).position
+    assert found.epoch != before.epoch
+    assert found.offset == (1 if finder == "a publish" else 0)
+    await room.until(lambda: room.epochs)
+    assert (await a.history(a.address("T1", "other"))).head == other
+
+
+async def test_a_room_that_keeps_nothing_any_more_goes_on(a: Node) -> None:
+    address = a.address("T1", "chat")
+    before = await publish(a, address, 3)
+    for offset in (4, 5):
+        unkept = await a.publish(address, keep=Retention(0, 300))
+        assert unkept.position == Position(before.epoch, offset)
+    assert (await a.history(address)).head.epoch == before.epoch

@@ -9,6 +9,7 @@ if length == 0 or not head then return 0 end
 local keep = ARGV[1] == '1' and 0 or math.floor(length / 2)
 if keep == 0 then
   redis.call('DEL', KEYS[2])
+  redis.call('HSET', KEYS[1], 'x', 0)
 else
   redis.call('XTRIM', KEYS[2], 'MAXLEN', keep)
 end

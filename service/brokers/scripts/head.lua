@@ -1,5 +1,6 @@
 -- Put before every script that says "needs head". A room's meta is a hash: e epoch, o offset (the head), g generation,
--- c messages up to it were cut for the history budget.
+-- c messages up to it were cut for the history budget, x until when the stream is there (Unix seconds by Redis' clock;
+-- 0: it isn't).
 -- needs announce
 
 local META_SECONDS = 2592000 -- 30 days, longer than any history, so that no offset is given twice
@@ -26,10 +27,17 @@ local function begin_epoch(meta, stream, channel, generation, old)
   return epoch, 0, 0
 end
 
--- epoch, offset, cut. An epoch ends when the meta is gone or older than the generation: continuity isn't proved then.
+-- A stream that is gone before its time was evicted, or deleted by hand: only its end and its cut are ours.
+local function is_evicted(stream, until_seconds)
+  return until_seconds and until_seconds ~= '0' and redis.call('EXISTS', stream) == 0
+    and tonumber(redis.call('TIME')[1]) < tonumber(until_seconds)
+end
+
+-- epoch, offset, cut. An epoch ends when the meta is gone or older than the generation, or the stream was evicted:
+-- continuity isn't proved then.
 local function head(meta, stream, channel, generation)
-  local found = redis.call('HMGET', meta, 'e', 'o', 'g', 'c')
-  if not found[1] or tonumber(found[3]) < tonumber(generation) then
+  local found = redis.call('HMGET', meta, 'e', 'o', 'g', 'c', 'x')
+  if not found[1] or tonumber(found[3]) < tonumber(generation) or is_evicted(stream, found[5]) then
     return begin_epoch(meta, stream, channel, generation, found[1])
   end
   return found[1], tonumber(found[2]), tonumber(found[4] or 0)

@@ -44,7 +44,8 @@ else
   redis.call('DEL', stream) -- a stream ends at the head, or isn't there
 end
 local first = string.format('%.0f', before + 1)
-redis.call('HSET', meta, 'o', string.format('%.0f', before + #bodies))
+redis.call('HSET', meta, 'o', string.format('%.0f', before + #bodies), 'x',
+  stored == 1 and string.format('%.0f', now[1] + ARGV[2]) or '0')
 redis.call('EXPIRE', meta, META_SECONDS)
 if KEYS[6] then redis.call('SET', KEYS[6], epoch .. ' ' .. first .. ' ' .. stored, 'EX', 300) end
 note_changed(KEYS[5], meta, now)
