@@ -84,8 +84,10 @@ class Insider:
         self.connects += 1
         return self.client
 
-    async def _turn_to_the_next_node(self) -> None:
+    async def _turn_to_the_next_node(self, end: BaseException) -> None:
         self.is_in.clear()
+        if isinstance(end, RefusedHandshake) and len(self._nodes) == 1:
+            self._away_seconds = end.problem.get("retry_after_ms", 0) / 1000 or RETRY_SECONDS
         self._nodes.append(self._nodes.pop(0))
         away_seconds, self._away_seconds = self._away_seconds, RETRY_SECONDS
         await asyncio.sleep(away_seconds)
@@ -100,7 +102,8 @@ class Insider:
 class Participant(Insider):
     """A client that is in `rooms`.
 
-    longest_gap_seconds: between two deliveries. proved_at: when the newest publish was begun that was acknowledged.
+    longest_gap_seconds: between two deliveries. latencies_seconds: from a publish' first attempt to each delivery, by
+    one clock; who is given the list may clear it. proved_at: when the newest publish was begun that was acknowledged.
     """
 
     def __init__(self, name: str, tenant: Tenant, nodes: Sequence[Served], rooms: Sequence[str], log: list[Record]):
@@ -112,6 +115,7 @@ class Participant(Insider):
         self.moved = asyncio.Event()
         self.deliveries = self.acknowledged = 0
         self.longest_gap_seconds = 0.0
+        self.latencies_seconds: list[float] = []
         self.slowest_publish_seconds = 0.0
         self.proved_at = 0.0
         self._delivered_at: float | None = None
@@ -124,9 +128,9 @@ class Participant(Insider):
                 await self._join(client)
                 while True:
                     self._take(await client.next(60))
-            except ENDS:
+            except ENDS as end:
                 self._fail_waiting()
-                await self._turn_to_the_next_node()
+                await self._turn_to_the_next_node(end)
 
     async def _join(self, client: Client) -> None:
         for room in self.rooms:
@@ -152,7 +156,10 @@ class Participant(Insider):
             case Message():
                 assert isinstance(event.offset, int)
                 assert self.client is not None
-                key = self.client.value(event.data)["key"]
+                data = self.client.value(event.data)
+                key = data["key"]
+                if "at" in data:
+                    self.latencies_seconds.append(asyncio.get_running_loop().time() - data["at"])
                 place = (self.at[event.room][0], event.offset)
                 self._move(event.room, Delivered(self.name, self._room(event), key, place))
             case Published():
@@ -191,7 +198,7 @@ class Participant(Insider):
         """One message, until it is acknowledged."""
         loop = asyncio.get_running_loop()
         began_at = loop.time()
-        data = {"key": key, "canary": canary_of(self.tenant)} | ({"padding": padding} if padding else {})
+        data = {"key": key, "canary": canary_of(self.tenant), "at": began_at, "padding": padding}
         while True:
             await self.is_in.wait()
             assert self.client is not None
@@ -245,11 +252,11 @@ class Lookout(Insider):
                 self.watcher = await Watcher.watch(client, self.room, self._log, (self.name, watched))
                 self.is_in.set()
                 await self.watcher.ends()
-            except ENDS:
+            except ENDS as end:
                 self._log.append(Sees(self.name, room_of(self.tenant, self.room), None))
                 if self.watcher is not None:
                     self._away_seconds = max(RETRY_SECONDS, self.watcher.away_seconds)
-                await self._turn_to_the_next_node()
+                await self._turn_to_the_next_node(end)
 
     def knows(self, connections: frozenset[str]) -> bool:
         """Whether it has a list of the room's members, and these stand in it."""

@@ -5,16 +5,15 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
+from typing import Any
 
-import msgspec
-
-from tests.support.conversation import Insider, Lookout, Participant, Served, place_of, room_of
+from tests.support.conversation import RETRY_SECONDS, Insider, Lookout, Participant, Served, place_of, room_of
 from tests.support.records import Counter, Kept, Place, Quiet, Record, Sees
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant
-from tests.support.wire_client import Client
 
 KEPT_MESSAGES = 100  # what a room keeps by default
+ENTER_SECONDS = 120
 SETTLE_SECONDS = 15
 
 
@@ -24,7 +23,8 @@ class Load:
     rooms, each with publishers_per_room, who send one message at a time and again with the same key until it is
     acknowledged. subscribers, each in rooms_per_subscriber of them; watchers, who keep one room's list of members.
     messages_per_second: of all together. payload_bytes: of padding in each message.
-    acknowledged, deliveries: counted so far. complaints: what clients fell over, one sentence each.
+    acknowledged, deliveries: counted so far. latencies_seconds: of all deliveries, to be cleared by who wants those of
+    some time. complaints: what clients fell over, one sentence each.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Load:
         self._log = log
         self.rooms = [f"room-{number}" for number in range(rooms)]
         self.complaints: list[str] = []
+        self.latencies_seconds: list[float] = []
         turns = iter(range(1_000_000))
         self.publishers: list[Participant] = []
         self.subscribers: list[Participant] = []
@@ -71,7 +72,7 @@ class Load:
     async def __aenter__(self) -> "Load":
         everybody = self.everybody
         self._lives = [asyncio.create_task(each.live()) for each in everybody]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(ENTER_SECONDS):
             await asyncio.gather(*(each.is_in.wait() for each in everybody))
         self._talks = [asyncio.create_task(self._talk(each)) for each in self.publishers]
         return self
@@ -179,7 +180,9 @@ class Load:
     # From within
 
     def _participant(self, tenant: Tenant, name: str, turn: int, rooms: list[str]) -> Participant:
-        return Participant(name, tenant, self._turned(turn), rooms, self._log)
+        participant = Participant(name, tenant, self._turned(turn), rooms, self._log)
+        participant.latencies_seconds = self.latencies_seconds
+        return participant
 
     def _turned(self, by: int) -> list[Served]:
         by %= len(self._nodes)
@@ -212,15 +215,14 @@ class Load:
             await self._read_presence(tenant)
 
     async def _read_histories(self, tenant: Tenant) -> dict[str, Place]:
-        reader = await Client.open(self._nodes[0].address, tenant.token("reader"))
         heads = {}
-        for room in self.rooms:
-            page = await reader.history(room, limit=1000)
-            heads[room] = place_of(page.position)
-            for item in page.messages:
-                key = msgspec.json.decode(item.data)["key"]
-                self._log.append(Kept(room_of(tenant, room), key, (heads[room][0], item.offset)))
-        await reader.close()
+        async with Rest(self._nodes[0].address, tenant.api_key) as rest:
+            for room in self.rooms:
+                page = await self._read(rest, f"/v1/rooms/{room}/messages?limit=1000")
+                heads[room] = place_of(page["position"])
+                for message in page["messages"]:
+                    where = (heads[room][0], message["offset"])
+                    self._log.append(Kept(room_of(tenant, room), message["data"]["key"], where))
         return heads
 
     async def _read_presence(self, tenant: Tenant) -> None:
@@ -232,7 +234,7 @@ class Load:
             async with Rest(node.address, tenant.api_key) as rest:
                 while True:
                     seen = {room: await self._read_members(rest, room) for room in self.rooms}
-                    counts = await rest.get("/v1/counts")
+                    counts = await self._read(rest, "/v1/counts")
                     is_right = seen == live and all(counts[name] == count for name, count in counted.items())
                     if is_right or asyncio.get_running_loop().time() > deadline:
                         break
@@ -243,8 +245,16 @@ class Load:
                 self._log.append(Counter(f"{name} of {tenant.name} at {node.address}", counts[name], count, count))
         self._log += [Quiet(room_of(tenant, room), connections) for room, connections in live.items()]
 
+    async def _read(self, rest: Rest, path: str) -> Any:
+        """The answer to a GET, asked again while Redis is away."""
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while (answer := await rest.ask("GET", path)).status_code == 503:
+                await asyncio.sleep(RETRY_SECONDS)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
     async def _read_members(self, rest: Rest, room: str) -> frozenset[str]:
-        page = await rest.get(f"/v1/rooms/{room}/members?limit=1000")
+        page = await self._read(rest, f"/v1/rooms/{room}/members?limit=1000")
         return frozenset(member["connection"] for member in page["members"])
 
 
