@@ -21,7 +21,9 @@ from service.telemetry import counters, new_incident
 log = structlog.get_logger()
 
 PAGE_MESSAGES = 256
-# One page at most waits in the outbox of a recovering client: a quarter of the outbox's default.
+# One page at most waits in the outbox of a recovering client, so much of it: one that held more would be its end, and
+# the next join's, too.
+PAGE_PART = 4
 PAGE_BYTES = 256 * 1024
 # With no more than this waiting the first page need not wait.
 LITTLE_BYTES = 64 * 1024
@@ -46,9 +48,7 @@ async def begin(broker: Broker, member: Membership, since: Position) -> Recovery
         return Recovery(_gap(member, since, "epoch"), None)
     if since.offset == member.joined_offset:
         return Recovery(None, None)
-    page = await broker.read_history(
-        room.address, after=since.offset, before=None, limit=PAGE_MESSAGES, newest=False, max_bytes=PAGE_BYTES
-    )
+    page = await _read_page(broker, member, since.offset)
     if page.head.epoch != since.epoch or room.epoch != since.epoch:
         return Recovery(_gap(member, since, "epoch"), None)
     if page.first > since.offset + 1:
@@ -89,9 +89,10 @@ async def _feed(broker: Broker, member: Membership, since_offset: int, first_pag
         page = None  # read again rather than kept while others are fed
     while member.is_current:
         async with feeding:
-            if page is None or member.connection.subscriber.waiting_bytes > LITTLE_BYTES:
+            little_bytes = min(LITTLE_BYTES, _page_bytes(member))
+            if page is None or member.connection.subscriber.waiting_bytes > little_bytes:
                 await _drained(member)
-            page = page or await _read_page(broker, member)
+            page = page or await _read_page(broker, member, member.offset)
             if not member.is_current or not _take_page(member, page, epoch):
                 return
             page = None
@@ -101,14 +102,18 @@ async def _feed(broker: Broker, member: Membership, since_offset: int, first_pag
             return
 
 
-async def _read_page(broker: Broker, member: Membership) -> History:
+def _page_bytes(member: Membership) -> int:
+    return min(PAGE_BYTES, member.connection.max_held_bytes // PAGE_PART)
+
+
+async def _read_page(broker: Broker, member: Membership, after: int) -> History:
     return await broker.read_history(
         member.room.address,
-        after=member.offset,
+        after=after,
         before=None,
         limit=PAGE_MESSAGES,
         newest=False,
-        max_bytes=PAGE_BYTES,
+        max_bytes=_page_bytes(member),
     )
 
 

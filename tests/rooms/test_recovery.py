@@ -28,11 +28,13 @@ class KeptHistory:
         self.epoch = epoch
         self.cut_offset = 0
         self.reads = 0
+        self.max_bytes = 0
 
     async def read_history(
         self, address: RoomAddress, *, after: int, before: int | None, limit: int, newest: bool, max_bytes: int
     ) -> History:
         self.reads += 1
+        self.max_bytes = max_bytes
         kept = [envelope for envelope in self.messages if envelope.offset > after][: self.page]
         head = self.messages[-1].offset if self.messages else 0
         first = self.messages[0].offset if self.messages else head + 1
@@ -86,6 +88,14 @@ def _entry(name: str) -> Any:
 
 def kept(first: int, last: int) -> list[Envelope]:
     return [message(offset) for offset in range(first, last + 1)]
+
+
+async def test_a_page_fits_into_a_small_outbox_several_times() -> None:
+    around = Surroundings()
+    around.join("alice")
+    history = KeptHistory([message(offset) for offset in range(1, 6)])
+    await Returning(around, history, head=5).feed(f"{EPOCH}:0")
+    assert history.max_bytes == 100_000 // recovery.PAGE_PART
 
 
 async def test_since_the_head_is_recovered_even_if_nothing_is_kept() -> None:
