@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby, islice
 from typing import Any, Final
@@ -107,14 +107,19 @@ class Channels:
             del self.open_rooms[partition]
         return True
 
-    def is_heard(self, channel: bytes) -> bool:
-        """Whether anybody hears a room's channel."""
-        return channel in self._receivers
+    @property
+    def heard(self) -> Container[bytes]:
+        """The rooms' channels that somebody hears."""
+        return self._receivers
 
-    def tell_head(self, channel: bytes, head: Position) -> None:
-        """Tell who hears the channel where its room stands."""
-        if (receiver := self._receivers.get(channel)) is not None:
-            _guard(partial(receiver.receive_head, head))
+    def tell_heads(self, heads: Iterable[tuple[bytes, bytes, int]]) -> None:
+        """Tell who hears a channel at which epoch and offset its room stands."""
+        for channel, epoch, offset in heads:
+            if (receiver := self._receivers.get(channel)) is not None:
+                try:
+                    receiver.receive_head(Position(epoch.decode(), offset))
+                except Exception:
+                    _report()
 
     def _append(self, command: str, channel: bytes) -> None:
         if not self._unsent:

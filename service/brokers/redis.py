@@ -266,7 +266,7 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         while not self._is_stopping:
             await asyncio.sleep(LOOK_SECONDS / TURNS)
             if self._is_online:
-                await self._heads.look()
+                self._heads.look()
 
 
 async def _supervise(part: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from service.brokers import heads, redis, scripts
+from service.brokers import heads, redis
 from service.brokers.keys import Keyspace
-from service.brokers.resp import Argument
+from service.brokers.resp import bulk
 from service.protocol.identifiers import Position
 from tests.brokers.conftest import Node, Room, Server, eventually
 
@@ -58,8 +58,7 @@ async def test_a_history_that_is_forgotten_shows_by_the_rooms_head(a: Node, b: N
 async def test_more_changed_rooms_than_one_look_takes_are_told_by_the_next_ones(
     a: Node, b: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heads, "MAX_CHANGED", 3)
-    monkeypatch.setattr(heads, "TOLD_ROOMS", 2)
+    monkeypatch.setattr(heads, "MAX_CHANGED", bulk(b"3"))
     every = [a.address("T1", f"room-{number}") for number in range(2_000)]
     mine = [address for address in every if address.partition == every[0].partition]
     rooms = [Room() for _ in mine]
@@ -101,22 +100,27 @@ async def test_what_changed_is_forgotten_after_ten_seconds_and_the_set_goes_by_i
 
 
 async def test_only_partitions_with_open_rooms_are_looked_at(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at: list[bytes] = []
-    look = scripts.CHANGED_ROOMS.pack
+    looked_at: list[int] = []
+    looked = a._heads._looked
 
-    def pack(keys: Sequence[bytes], *arguments: Argument) -> bytes:
-        looked_at.extend(keys)
-        return look(keys, *arguments)
+    def note(partition: int, reply: object) -> None:
+        looked_at.append(partition)
+        looked(partition, reply)
 
-    monkeypatch.setattr(scripts.CHANGED_ROOMS, "pack", pack)
+    monkeypatch.setattr(a._heads, "_looked", note)
     addresses = [a.address("T1", f"room-{number}") for number in range(5)]
     await asyncio.gather(*[a.subscribe(address, Room()) for address in addresses])
-    for _ in range(heads.TURNS):
-        await a._heads.look()
-    assert set(looked_at) == {Keyspace.changed(address.partition) for address in addresses}
+    partitions = {address.partition for address in addresses}
+
+    async def are_all_looked_at() -> bool:
+        return set(looked_at) == partitions
+
+    await eventually(are_all_looked_at)
     for address in addresses:
         a.unsubscribe(address)
+    await a.counts("T1")  # what was asked before is answered
     looked_at.clear()
     for _ in range(heads.TURNS):
-        await a._heads.look()
+        a._heads.look()
+    await a.counts("T1")
     assert not looked_at

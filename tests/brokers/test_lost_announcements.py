@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, cast
 
 import pytest
@@ -192,18 +192,17 @@ async def test_a_head_of_which_all_has_come_reads_nothing(node: HearingNode, a: 
     alice = await node.joins("alice", "chat")
     await publish(a, "chat", 50)
     await hear([alice], 50)
-    room = node.tenant_manager.rooms.by_name["chat"]
     heads: list[Position] = []
-    receive_head = type(room).receive_head
+    tell_heads = node.channels.tell_heads
 
     async def is_looked_at() -> bool:
         return bool(heads)
 
-    def note(channel: bytes, head: Position) -> None:
-        heads.append(head)
-        receive_head(room, head)
+    def note(told: Iterable[tuple[bytes, bytes, int]]) -> None:
+        heads.extend(Position(epoch.decode(), offset) for _, epoch, offset in told)
+        tell_heads(told)
 
-    node.channels.tell_head = note  # type: ignore[method-assign]
+    node.channels.tell_heads = note  # type: ignore[method-assign]
     await a.signal_room(a.address("t1", "chat"), b'"data":1', Origin())
     await eventually(is_looked_at)
     assert heads[-1].offset == 50

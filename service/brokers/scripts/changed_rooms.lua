@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Which of a partition's rooms changed, and where they stand. needs changed
 -- KEYS: changed rooms
--- ARGV: since when, as an earlier reply said ('': as long as they are kept), most rooms
+-- ARGV: since when, as an earlier reply said (0: as long as they are kept), most rooms
 -- Reply: until when, for the next look, then for each room: name, epoch, offset
 local changed, most = KEYS[1], tonumber(ARGV[2])
 local tenths = tenths_of(redis.call('TIME'))
@@ -9,7 +9,7 @@ if redis.call('EXISTS', changed) == 0 then return {tenths} end
 drop_unchanged(changed, tenths)
 if redis.call('TTL', changed) < CHANGED_SECONDS / 2 then redis.call('EXPIRE', changed, CHANGED_SECONDS) end
 local since = tonumber(ARGV[1])
-if not since or since > tenths then since = tenths - CHANGED_TENTHS end -- a clock that was set back
+if since > tenths then since = 0 end -- a clock that was set back
 local found = redis.call('ZRANGEBYSCORE', changed, since, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
 local reply = {tenths}
 -- The rest is for the next look; more than that in one tenth are more publishes than Redis takes.
