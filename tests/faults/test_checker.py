@@ -4,10 +4,26 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.checker import check
-from tests.support.records import Acknowledged, Delivered, Entered, Kept, Record, Refused, Started, Told
+from tests.support.checker import check, epochs_of
+from tests.support.records import (
+    Acknowledged,
+    Counter,
+    DataLost,
+    Delivered,
+    Entered,
+    Heard,
+    Kept,
+    Moved,
+    Quiet,
+    Record,
+    Refused,
+    Sees,
+    Started,
+    Told,
+)
 
 KEPT_MESSAGES = 5
+LIVE = frozenset({"c1", "c3", "c4"})
 
 
 def sound_run() -> list[Record]:
@@ -22,7 +38,17 @@ def sound_run() -> list[Record]:
     records.append(Entered("s2", "r", ("e", 10), True))
     records += [Delivered("s2", "r", f"k{offset}", ("e", offset)) for offset in range(5, 11)]
     records += [Started("p0", "r", "bad"), Refused("p0", "r", "bad", "too_large")]
+    records += [Heard("s1", "acme", "acme"), Counter("connections of acme", 4, 4, 4), *sound_presence()]
     return records + [Kept("r", f"k{offset}", ("e", offset)) for offset in range(4, 11)]
+
+
+def sound_presence() -> list[Record]:
+    """One watcher, to whom two come, one goes, and who lists all anew; and what REST says at the end."""
+    records: list[Record] = [Sees("w", "r", frozenset({"c1"}))]
+    records += [Moved("w", "r", "c2", True), Moved("w", "r", "c3", True), Moved("w", "r", "c2", False)]
+    records += [Quiet("r", frozenset({"c1", "c3"})), Sees("w", "r", None), Moved("w", "r", "c4", True)]
+    records += [Sees("w", "r", LIVE), Sees("REST", "r", LIVE)]
+    return [*records, Quiet("r", LIVE)]
 
 
 def delivery(records: list[Record], subscriber: str, offset: int) -> int:
@@ -41,6 +67,18 @@ def acknowledgement(records: list[Record], offset: int) -> int:
 
 def kept(records: list[Record], offset: int) -> int:
     return next(index for index, record in enumerate(records) if isinstance(record, Kept) and record.place[1] == offset)
+
+
+def at(records: list[Record], kind: type[Record]) -> int:
+    return next(index for index, record in enumerate(records) if isinstance(record, kind))
+
+
+def relist(records: list[Record], *connections: str) -> None:
+    """What REST says."""
+    [index] = [
+        number for number, record in enumerate(records) if isinstance(record, Sees) and record.observer == "REST"
+    ]
+    records[index] = Sees("REST", "r", frozenset(connections))
 
 
 def swap(records: list[Record], one: int, other: int) -> None:
@@ -89,6 +127,27 @@ PLANTS: list[tuple[str, str, Plant]] = [
     ),
     ("one publisher's messages out of order", "A7", reorder),
     ("a new epoch that nobody was told of", "A2", lambda run: run.append(Kept("r", "x", ("f", 1)))),
+    ("a foreign canary", "A8", lambda run: run.append(Heard("s1", "acme", "globex"))),
+    ("a ghost member", "A9", lambda run: run.extend([Moved("w", "r", "ghost", True), Quiet("r", LIVE)])),
+    ("a member that nobody was told of", "A9", lambda run: run.append(Quiet("r", LIVE | {"c5"}))),
+    ("a member whose end nobody was told of", "A9", lambda run: run.remove(Moved("w", "r", "c2", False))),
+    ("a member that comes twice", "A9", lambda run: run.insert(at(run, Quiet), Moved("w", "r", "c3", True))),
+    ("a member that goes twice", "A9", lambda run: run.insert(at(run, Quiet), Moved("w", "r", "c2", False))),
+    ("a member that goes and never came", "A9", lambda run: run.insert(at(run, Quiet), Moved("w", "r", "c9", False))),
+    ("a list with a ghost", "A9", lambda run: relist(run, "c1", "c3", "c4", "ghost")),
+    ("a list that lacks one", "A9", lambda run: relist(run, "c1", "c3")),
+    ("a connection that is not counted", "A10", lambda run: run.append(Counter("connections of acme", 3, 4, 4))),
+    ("a message counted twice", "A10", lambda run: run.append(Counter("messages of acme", 12, 10, 11))),
+    (
+        "a recovery after data was lost",
+        "epochs",
+        lambda run: run.insert(delivery(run, "s2", 4) + 1, DataLost(frozenset({("r", "e")}))),
+    ),
+    (
+        "a message in an epoch whose data was lost",
+        "epochs",
+        lambda run: run.extend([DataLost(epochs_of(run)), Acknowledged("p1", "r", "k11", ("e", 11))]),
+    ),
 ]
 
 
