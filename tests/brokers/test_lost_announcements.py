@@ -202,7 +202,7 @@ async def test_a_head_of_which_all_has_come_reads_nothing(node: HearingNode, a: 
         heads.extend(Position(epoch.decode(), offset) for _, epoch, offset in told)
         tell_heads(told)
 
-    node.channels.tell_heads = note  # type: ignore[method-assign]
+    node.channels.tell_heads = note  # type: ignore[method-assign,assignment]
     await a.signal_room(a.address("t1", "chat"), b'"data":1', Origin())
     await eventually(is_looked_at)
     assert heads[-1].offset == 50
