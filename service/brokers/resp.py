@@ -16,6 +16,7 @@ from service import telemetry
 from service.protocol.errors import Internal, RoomcastError, Unavailable
 
 DEADLINE_SECONDS: Final = 1.5  # no operation takes longer, whatever happened to Redis
+EXCUSED_SECONDS: Final = 2.0  # so much later may replies come behind other things, and Redis not have been deaf
 TICK_SECONDS: Final = 0.1
 MAX_COMMANDS_IN_FLIGHT: Final = 20_000  # at 20-40 µs of Redis each they end within the deadline
 MAX_BYTES_IN_FLIGHT: Final = 64 * 1024 * 1024
@@ -154,8 +155,9 @@ class Connection(asyncio.Protocol):
         now = self._loop.time()
         # A loop that was itself held up may have the answers unread in the socket: they get one more tick.
         stalled = now - self._tick_planned > TICK_SECONDS
+        sent_at = self._marks[0][1] if self._marks else now
+        late_seconds = now - min(max(sent_at, self._heard_at), sent_at + EXCUSED_SECONDS)
         # Two ticks off, so that the worst case still ends within the deadline.
-        late_seconds = now - max(self._marks[0][1], self._heard_at) if self._marks else 0.0
         if late_seconds > DEADLINE_SECONDS - 2 * TICK_SECONDS and not stalled:
             log.warning("Redis is late: its connection is dropped", duration_seconds=round(late_seconds, 3))
             self.abort()

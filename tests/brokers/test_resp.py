@@ -1,13 +1,14 @@
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from service import telemetry
-from service.brokers import resp
+from service.brokers import resp, subscriber
 from service.brokers.endpoint import make_endpoint
 from service.brokers.resp import CommandConnection, NotLetIn, pack, refusal
+from service.brokers.subscriber import ChannelConnection
 from service.protocol.errors import Internal, RoomcastError, Unavailable
 from tests.brokers.conftest import Server
 
@@ -90,6 +91,42 @@ async def test_a_closed_connection_refuses_later_and_not_from_within(server: Ser
     assert not replies
     await asyncio.sleep(0)
     assert isinstance(replies[0], Unavailable)
+
+
+class Hearer:
+    """As `Channels`, of a node that is told things and gets no answers."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def hear(self, _channel: bytes, _payload: bytes) -> None:
+        self.heard += 1
+
+    def end_turn(self) -> None: ...
+
+
+async def test_a_subscriber_that_is_told_things_and_never_answered_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("DEADLINE_SECONDS", 0.3), ("EXCUSED_SECONDS", 0.3), ("TICK_SECONDS", 0.01)):
+        monkeypatch.setattr(resp, name, seconds)
+    monkeypatch.setattr(subscriber, "PING_SECONDS", 0.01)
+
+    lost, ended, hearer = asyncio.Event(), asyncio.Event(), Hearer()
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not lost.is_set():
+            writer.write(pack("message", "channel", "payload"))
+            await asyncio.sleep(0.01)
+        writer.close()
+        ended.set()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as deaf:
+        connection = ChannelConnection(lost.set, cast(Any, hearer))
+        port = deaf.sockets[0].getsockname()[1]
+        await make_endpoint(f"redis://127.0.0.1:{port}", "node").open(connection)
+        async with asyncio.timeout(5):
+            await lost.wait()
+            await ended.wait()
+    assert hearer.heard > 30  # longer than the deadline for those who hear nothing
 
 
 @pytest.mark.parametrize(
