@@ -51,7 +51,7 @@ class Heads:
             self._channels.probe.follow(partial(self._channels.tell_heads, heads))
 
     def _of_open_rooms(self, partition: int, reply: list[Any]) -> list[Head]:
-        prefix, heard = self._link.keyspace.channels_of(partition), self._channels.heard
+        prefix, heard = self._link.keyspace.channels_of(partition), self._channels.heard_channels
         heads = zip([prefix + name for name in reply[1::3]], reply[2::3], reply[3::3], strict=True)
         return [head for head in heads if head[0] in heard]
 

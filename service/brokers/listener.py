@@ -108,7 +108,7 @@ class Channels:
         return True
 
     @property
-    def heard(self) -> Container[bytes]:
+    def heard_channels(self) -> Container[bytes]:
         """The rooms' channels that somebody hears."""
         return self._receivers
 
