@@ -31,10 +31,10 @@ from service.settings import Settings
 from service.tenants.storage import Storage
 from tests.support.canaries import leaks
 from tests.support.checker import Broken, Kind, check, epochs_of
-from tests.support.conversation import Served
+from tests.support.conversation import Served, room_of
 from tests.support.live_server import LiveNode, LiveServe
 from tests.support.load import Load
-from tests.support.records import DataLost, Record
+from tests.support.records import Acknowledged, Counter, DataLost, Record, Started
 from tests.support.tenants import Tenant, make_tenant
 from tests.support.valkey import Valkey
 
@@ -169,8 +169,9 @@ class Run:
     def load(self, *, on: Sequence[Served] | None = None, **shape: Any) -> Load:
         """Publishers, subscribers and watchers of all `tenants` on all `nodes`: `async with run.load(…) as load`.
 
-        on: other nodes, or what stands before them. shape: as of `Load`. Within the block they talk. At its end publishing stops, everybody has 15 s to come to the
-        rooms' heads, histories and presence are read into the log, and the sockets close.
+        on: other nodes, or what stands before them. shape: as of `Load`. Within the block they talk. At its end
+        publishing stops, everybody has 15 s to come to the rooms' heads, histories and presence are read into the log,
+        and the sockets close.
         """
         load = Load(self.tenants, self.nodes if on is None else on, self.log, self.chance, **shape)
         self._loads.append(load)
@@ -191,6 +192,24 @@ class Run:
         yield
         self.log.append(DataLost(epochs))
 
+    async def compare_usage(self) -> None:
+        """End all nodes in good order, and put what they counted into SQL beside what was acknowledged.
+
+        For rounds in which no node was killed, since that takes its last counts along, and no answer was cut off.
+        """
+        await self._stop_nodes()
+        started = {record.key: record.room for record in self.log if isinstance(record, Started)}
+        acknowledged = {record.key: record.room for record in self.log if isinstance(record, Acknowledged)}
+        for tenant in self.tenants:
+            prefix = room_of(tenant, "")
+            least, most = (sum(room.startswith(prefix) for room in of.values()) for of in (acknowledged, started))
+            points = await self.storage.usage.read(tenant.id, 0, 2**50, "day")
+            served = sum(point.messages_in.websocket for point in points)
+            self.log.append(Counter(f"messages of {tenant.name}", served, least, most))
+
+    async def _stop_nodes(self) -> None:
+        await asyncio.gather(*[asyncio.to_thread(node.stop) for node in self.nodes])
+
     def complain(self, kind: Kind, text: str) -> None:
         """A bound of the row's own that did not hold."""
         self._broken.append(Broken("row", kind, text))
@@ -199,6 +218,8 @@ class Run:
         """The round's, after its loads have ended: runs the checker. times: if not those that were asked for."""
         for load in self._loads:
             self._broken += [Broken("row", "client", text) for text in load.complaints]
+        if self._loads and not any(load.acknowledged for load in self._loads):
+            self.complain("client", "nothing was acknowledged in the whole round")
         self._broken += check(self.log, kept_messages)
         self._broken += [Broken("A8", "foreign", line) for line in leaks(sorted(self._logs.iterdir()))]
         slowest = max((load.slowest_publish_seconds for load in self._loads), default=0)
@@ -215,7 +236,7 @@ class Run:
     async def end(self) -> None:
         """All nodes, then what else was started. The harness calls it."""
         try:
-            await asyncio.gather(*[asyncio.to_thread(node.stop) for node in self.nodes])
+            await self._stop_nodes()
         finally:
             await self.ending.aclose()
 

@@ -1,6 +1,5 @@
 """All nodes replaced one after the other, in good order, under load."""
 
-
 from tests.faults.run import Outcome, Row, Run
 from tests.support.records import Entered, Told
 
@@ -8,7 +7,7 @@ from tests.support.records import Entered, Told
 async def run(run: Run) -> Outcome:
     """SIGTERM, its end, its successor; node by node. Clients go as they are told, at most once per node."""
     valkey = run.start_valkey()
-    await run.start_nodes(3, valkey.url, drain_seconds=1 if run.is_short else 5)
+    await run.start_nodes(2 if run.is_short else 3, valkey.url, drain_seconds=1 if run.is_short else 5)
     await run.make_tenants(1 if run.is_short else 3)
     most = 0
     async with run.load(rooms=5, subscribers=20, watchers=2, messages_per_second=150) as load:
@@ -20,6 +19,7 @@ async def run(run: Run) -> Outcome:
             await run.healed()
             run.recovered(await load.publishes_again(), within_seconds=2)
             most = max(most, *(each.connects - before[each.name] for each in load.everybody))
+    await run.compare_usage()
     if most > len(run.nodes):
         run.complain("client", f"a client had to reconnect {most} times while {len(run.nodes)} nodes were replaced")
     for record in run.log:
