@@ -9,11 +9,8 @@ import pytest
 
 from service.preparation import open_storage
 from service.protocol.events import Closing, Joined, Published
-from tests.support.checker import check
 from tests.support.fixtures import Cluster
 from tests.support.live_server import LiveNode
-from tests.support.load import KEPT_MESSAGES, converse
-from tests.support.records import Acknowledged, Entered, Record, Refused, Told
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant, make_tenant
 from tests.support.wire_client import Client, handshake
@@ -66,12 +63,6 @@ async def closes(clients: list[Client], code: int) -> tuple[list[Closing], list[
         return closing
 
     return [*await asyncio.gather(*map(one, clients))], sorted(at)
-
-
-def nothing_was_lost(records: list[Record]) -> None:
-    assert check(records, KEPT_MESSAGES) == []
-    assert not [record for record in records if isinstance(record, Told)]
-    assert not [record for record in records if isinstance(record, Entered) and record.recovered is False]
 
 
 @pytest.mark.provokes("close:1001")
@@ -174,22 +165,6 @@ async def test_publishes_in_flight_are_answered_before_their_socket_closes(drain
         assert event.id == "mine"
     await closes(clients, 1001)
     await ended(node)
-
-
-async def test_nothing_is_lost_while_nodes_drain_one_after_the_other(drained: Cluster, crowd: Tenant) -> None:
-    async def faults() -> None:
-        await asyncio.sleep(1)
-        for node in drained.nodes:
-            node.terminate()
-            await ended(node)
-            await asyncio.sleep(0.5)
-        await asyncio.sleep(1)
-
-    records = await converse(crowd, drained.nodes, faults)
-    nothing_was_lost(records)
-    assert sum(isinstance(record, Acknowledged) for record in records) > 600
-    assert sum(isinstance(record, Entered) and record.recovered is True for record in records) > 20
-    assert {record.code for record in records if isinstance(record, Refused)} <= {"unavailable"}
 
 
 # Over REST

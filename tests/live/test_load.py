@@ -1,4 +1,4 @@
-"""Faults under load that need no restart: Redis and nodes frozen, connections to Redis cut, Redis emptied."""
+"""Faults under load beside those of `tests/faults/rows/`: connections to Redis cut, a restart that proves nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -39,17 +39,6 @@ def nothing_was_lost(records: list[Record]) -> None:
     assert sum(isinstance(record, Acknowledged) for record in records) > 300
 
 
-async def test_a_redis_that_freezes_for_two_seconds_loses_nothing(tried: Cluster, crowd: Tenant) -> None:
-    async def faults() -> None:
-        await asyncio.sleep(1)
-        tried.valkey.freeze()
-        await asyncio.sleep(2)
-        tried.valkey.thaw()
-        await asyncio.sleep(2)
-
-    nothing_was_lost(await converse(crowd, tried.nodes, faults))
-
-
 async def test_connections_to_redis_that_are_cut_again_and_again_lose_nothing(tried: Cluster, crowd: Tenant) -> None:
     async def faults() -> None:
         for number in range(8):
@@ -59,31 +48,6 @@ async def test_connections_to_redis_that_are_cut_again_and_again_lose_nothing(tr
         await asyncio.sleep(1)
 
     nothing_was_lost(await converse(crowd, tried.nodes, faults))
-
-
-async def test_a_node_that_freezes_for_a_second_loses_nothing(tried: Cluster, crowd: Tenant) -> None:
-    async def faults() -> None:
-        for node in tried.nodes:
-            await asyncio.sleep(1)
-            node.freeze()
-            await asyncio.sleep(1)
-            node.thaw()
-        await asyncio.sleep(1)
-
-    nothing_was_lost(await converse(crowd, tried.nodes, faults))
-
-
-async def test_an_emptied_redis_is_told_to_everybody(tried: Cluster, crowd: Tenant) -> None:
-    async def faults() -> None:
-        await asyncio.sleep(2)
-        tried.valkey.client.flushall()
-        await asyncio.sleep(4)
-
-    records = await converse(crowd, tried.nodes, faults)
-    assert check(records, KEPT_MESSAGES) == []
-    told = {record.subscriber for record in records if isinstance(record, Told)}
-    entered = {record.subscriber for record in records if isinstance(record, Entered)}
-    assert told == entered
 
 
 async def test_a_valkey_that_comes_back_without_proof_is_told_to_everybody(tried: Cluster, crowd: Tenant) -> None:

@@ -1,7 +1,7 @@
 """All nodes replaced one after the other, in good order, under load."""
 
 from tests.faults.run import Outcome, Row, Run
-from tests.support.records import Entered, Told
+from tests.support.records import Entered, Refused, Told
 
 
 async def run(run: Run) -> Outcome:
@@ -23,6 +23,8 @@ async def run(run: Run) -> Outcome:
     if most > len(run.nodes):
         run.complain("client", f"a client had to reconnect {most} times while {len(run.nodes)} nodes were replaced")
     for record in run.log:
+        if isinstance(record, Refused) and record.code != "unavailable":
+            run.complain("client", f"a publish was refused for good: {record}")
         if isinstance(record, Told) or (isinstance(record, Entered) and record.recovered is False):
             run.complain("lost", f"nothing was to be told of a loss: {record}")
     return run.outcome(reconnects_of_one_client_in_one_deploy=most)

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tests.faults.run import Outcome, Row, Run
-from tests.support.records import Told
+from tests.support.conversation import room_of
+from tests.support.records import Entered, Told
 from tests.support.valkey import Valkey
 
 LAST_ANSWERS_SECONDS = 0.5  # by then clients have read what was sent before the fault
@@ -78,7 +79,6 @@ async def run(run: Run) -> Outcome:
     await run.start_nodes(2, valkey.url, redis_is_embedded=True)
     await run.make_tenants(1 if run.is_short else 2)
     ways = [run.chance.choice(SHORT)] if run.is_short else [run.chance.choice(WAYS) for _ in range(run.times)]
-    told = 0
     async with run.load(rooms=5, subscribers=10, watchers=2, messages_per_second=150) as load:
         for way in ways:
             await asyncio.sleep(run.chance.uniform(1, 2))
@@ -86,8 +86,16 @@ async def run(run: Run) -> Outcome:
             await way(run, valkey)
             run.recovered(await load.publishes_again(), within_seconds=10)
             await run.healed()
-            told += sum(isinstance(record, Told) for record in run.log[before:])
-    return run.outcome(told_of_a_gap=told)
+            told = {
+                (record.subscriber, record.room)
+                for record in run.log[before:]
+                if isinstance(record, Told) or (isinstance(record, Entered) and record.recovered is False)
+            }
+            for each in load.participants:
+                for room in each.rooms:
+                    if (each.name, room_of(each.tenant, room)) not in told:
+                        run.complain("false recovery", f"{each.name} was not told of a loss in {room}: {way.__doc__}")
+    return run.outcome()
 
 
 ROW = Row(
