@@ -1,9 +1,11 @@
 """The checker catches what it is there for, or its runs count for nothing."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 
+from tests.faults.results import REPORT
 from tests.support.checker import check, epochs_of
 from tests.support.records import (
     Acknowledged,
@@ -156,6 +158,13 @@ def test_a_planted_error_is_caught(promise: str, plant: Plant) -> None:
     run = sound_run()
     plant(run)
     assert promise in {broken.rule for broken in check(run, KEPT_MESSAGES)}
+
+
+def test_the_documents_list_each_planted_error_with_its_rule() -> None:
+    text = REPORT.read_text().partition("## The checker")[2]
+    documented = re.findall(r"^\| (\w+) \| [^|]* \| ([^|]*) \|$", text, re.MULTILINE)
+    listed = {(rule, name) for rule, names in documented for name in names.split("; ")}
+    assert listed - {("rule", "planted errors that it finds")} == {(rule, name) for name, rule, _ in PLANTS}
 
 
 def test_a_sound_run_is_sound() -> None:
