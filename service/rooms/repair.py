@@ -1,8 +1,7 @@
 """Gaps are the node's business: one history read per room repairs it for all its sockets."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections import deque
 
 import structlog
 
@@ -24,64 +23,73 @@ RETRY_SECONDS = 0.5
 
 
 class Repairs:
-    """The repairs of one node."""
+    """The repairs of one node. A room that waits for its turn has no task: there may be 100,000 of them at once."""
 
     def __init__(self, broker: Broker, fanout: Fanout) -> None:
         self._broker = broker
         self._fanout = fanout
-        self._freed = asyncio.Event()
-        self._places = asyncio.Semaphore(REPAIRS_AT_ONCE)
+        # Rooms, each with whether it keeps its history.
+        self._waiting: deque[tuple[Room, bool]] = deque()
+        self._held: list[tuple[Room, bool]] = []  # their tenants' deliveries have no room
         self._again: set[Room] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
 
     def request(self, room: Room, keeps_history: bool) -> None:
-        """Repair a room, then settle it; asked for during a repair, another one follows."""
+        """Repair a room, then settle it; asked for while it is read, it is read once more."""
         if room.is_repairing:
             self._again.add(room)
             return
         room.is_repairing = True
-        self._spawn(self._repair(room, keeps_history))
+        self._wait(room, keeps_history)
 
     def go_on(self) -> None:
         """Some tenant's deliveries have room again. Repairs wait for that: a flood could else come in by them."""
-        self._freed.set()
-        self._freed.clear()
+        held, self._held = self._held, []
+        self._waiting.extend(held)
+        self._begin()
 
     async def stop(self) -> None:
         """End what is under way."""
+        self._is_stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _wait(self, room: Room, keeps_history: bool) -> None:
+        self._waiting.append((room, keeps_history))
+        self._begin()
+
+    def _begin(self) -> None:
+        while self._waiting and len(self._tasks) < REPAIRS_AT_ONCE and not self._is_stopped:
+            task = asyncio.get_running_loop().create_task(self._repair(*self._waiting.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._begin()
 
     async def _repair(self, room: Room, keeps_history: bool) -> None:
         is_read = False
-        try:
-            while room.member_count and (not is_read or room in self._again):
-                is_read = False
-                while room.queue in self._fanout.full:
-                    await self._freed.wait()
-                try:
-                    async with self._places:
-                        if room.queue not in self._fanout.full:
-                            self._again.discard(room)
-                            is_read = await self._read_page(room, keeps_history)
-                except RoomcastError:
-                    await asyncio.sleep(RETRY_SECONDS)
-                except Exception:
+        while room.member_count and (not is_read or room in self._again):
+            if room.queue in self._fanout.full:
+                self._held.append((room, keeps_history))
+                return
+            self._again.discard(room)
+            try:
+                is_read = await self._read_page(room, keeps_history)
+            except Exception as error:
+                if not isinstance(error, RoomcastError):
                     counters.faults += 1
                     log.exception("a repair failed", incident=new_incident())
-                    await asyncio.sleep(RETRY_SECONDS)
-        finally:
-            self._again.discard(room)
-            room.is_repairing = False
-            if not room.member_count:
-                room.lose_place()  # what was missed concerns no one
-            room.settle()
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wait, room, keeps_history)
+                return
+        self._again.discard(room)
+        room.is_repairing = False
+        if not room.member_count:
+            room.lose_place()  # what was missed concerns no one
+        room.settle()
 
     async def _read_page(self, room: Room, keeps_history: bool) -> bool:
         """Whether that was all."""

@@ -1,15 +1,18 @@
 import asyncio
 
+import msgspec
 import pytest
 
-from service.brokers.broker import History, Origin
+from service.brokers.broker import ConnectionEntry, History, Origin
 from service.protocol.errors import Internal
 from service.protocol.identifiers import Position
 from service.rooms import repair
 from service.rooms.answers import Place
+from service.rooms.connection import Connection
+from service.rooms.room import Room
 from service.rooms.turns import SENDS_PER_TURN
-from tests.rooms.simulated_broker import SimulatedNode, ear, turns
-from tests.rooms.surroundings import EPOCH, message
+from tests.rooms.simulated_broker import SimulatedNode, ear, tenant, turns
+from tests.rooms.surroundings import EPOCH, Ear, message
 
 pytestmark = pytest.mark.anyio
 
@@ -89,3 +92,49 @@ async def test_an_answer_that_a_gap_passed_is_given_though_a_fan_out_is_under_wa
     assert "told" not in ear(alice).events
     node.tenant_manager.rooms.tick()
     assert ear(alice).events[-1] == "told"
+
+
+async def join_many(node: SimulatedNode, count: int) -> list[Room]:
+    for number in range(count):
+        if number % 50 == 0:
+            connection = node.connect(f"user-{number}")
+        await node.join(connection, f"room-{number}")
+    return list(node.tenant_manager.rooms.by_name.values())
+
+
+async def test_rooms_that_wait_for_their_repair_have_no_task_and_each_is_read_once() -> None:
+    node = SimulatedNode()
+    rooms = await join_many(node, 300)
+    held = node.broker.hold("read_history")
+    before = len(asyncio.all_tasks())
+    for room in rooms:
+        room.receive_interruption()
+        room.receive_interruption()  # before it is read: once is enough
+    await turns()
+    assert len(asyncio.all_tasks()) - before == repair.REPAIRS_AT_ONCE
+    assert node.broker.asked.count("read_history") == repair.REPAIRS_AT_ONCE
+    held.set()
+    await turns(100)
+    assert node.broker.asked.count("read_history") == len(rooms)
+    assert not any(room.is_repairing for room in rooms)
+
+
+async def test_the_repairs_of_a_tenant_whose_deliveries_have_no_room_keep_none_from_the_others() -> None:
+    node = SimulatedNode()
+    flooded = await join_many(node, 2 * repair.REPAIRS_AT_ONCE)
+    manager = node.manager(msgspec.structs.replace(tenant(), id="t2", name="other"))
+    bob = Connection(Ear(), ConnectionEntry("bob", "bob", "n1", 0, ""), max_held_bytes=100_000)
+    manager.connect(bob)
+    await manager.join_room(bob, "quiet", None, lambda joined, gap: None)
+    quiet = manager.rooms.by_name["quiet"]
+    for _ in range(40 * SENDS_PER_TURN):
+        flooded[0].receive_signal(Origin("carol"), b'"data":1')
+    node.turn_ended()
+    for room in (*flooded, quiet):
+        room.receive_interruption()
+    await turns(10)
+    assert flooded[0].queue in node.fanout.full
+    assert node.broker.asked.count("read_history") == 1
+    assert not quiet.is_repairing
+    await turns(200)
+    assert node.broker.asked.count("read_history") == 1 + len(flooded)
