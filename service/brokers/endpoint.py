@@ -1,6 +1,8 @@
 """Where Redis is and how to get in, from a URL; command and pub/sub connection share one of these."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from redis.asyncio.connection import parse_url
@@ -31,11 +33,22 @@ class Endpoint(Protocol):
         """Until cancelled, end connections that do not lead to where they should any more; or return at once."""
         ...
 
+    def close(self) -> None:
+        """End connections of its own; those that were opened for others are theirs."""
+        ...
+
 
 def make_endpoint(url: str, node: str) -> Endpoint:
     """The endpoint of a URL: `redis://`, `rediss://`, `unix://` or `redis+sentinel://`. Raises Unsuitable."""
-    try:
+    with readable():
         return SentinelEndpoint(url, node) if url.startswith("redis+sentinel://") else ServerEndpoint(url, node)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Raises Unsuitable when a URL can't be read."""
+    try:
+        yield
     except ValueError:  # its text may hold a part of the password
         raise Unsuitable(
             "the URL of Redis can't be read: write it as redis://user:password@host:port/database, or as the table of "
@@ -67,3 +80,6 @@ class ServerEndpoint:
 
     async def watch(self) -> None:
         """Nothing: the server stays where it is."""
+
+    def close(self) -> None:
+        """Nothing: it has no connections of its own."""

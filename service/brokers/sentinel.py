@@ -128,6 +128,11 @@ class SentinelEndpoint:
                     log.warning("Redis has another primary", error=f"{address[0]}:{address[1]} is left")
                     connection.abort()
 
+    def close(self) -> None:
+        """End the connections to the Sentinels."""
+        for sentinel in self._sentinels:
+            sentinel.close()
+
     async def find_primary(self) -> Primary:
         """Ask all Sentinels; the newest of their configurations counts. Raises ConnectionError within `ASK_SECONDS`."""
         answers = await asyncio.gather(*[sentinel.ask(self._service) for sentinel in self._sentinels])
@@ -161,8 +166,7 @@ class _Sentinel:
                     connection.command(pack("SENTINEL", "MASTERS")),
                 )
         except TimeoutError:
-            if self._connection is not None:
-                self._connection.abort()
+            self.close()
             return "no answer in time"
         except (OSError, RoomcastError) as error:
             return str(error)
@@ -173,6 +177,11 @@ class _Sentinel:
                     int(facts[b"config-epoch"]), address[0].decode(), int(address[1]), int(facts[b"num-slaves"])
                 )
         return "it is not known to them"
+
+    def close(self) -> None:
+        """End the connection; the next question makes another one."""
+        if self._connection is not None and self._connection.is_open:
+            self._connection.abort()
 
     async def _connected(self) -> CommandConnection:
         async with self._opening:

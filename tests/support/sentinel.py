@@ -117,6 +117,14 @@ class SentinelGroup:
         """The end of `cut_off`: what waited is delivered."""
         self._cut_off.discard(server)
 
+    def switch(self) -> None:
+        """Have the Sentinels make a replica the primary, though nothing is wrong: the old one lives on as a replica."""
+        self._sentinels[0].sentinel_failover(SERVICE)
+
+    def freeze_sentinel(self, sentinel: int) -> None:
+        """SIGSTOP; it stays so until `stop`."""
+        os.kill(self._processes[f"sentinel-{sentinel}"].pid, signal.SIGSTOP)
+
     async def failed_over(self, old: int, within_seconds: float = 20) -> int:
         """Wait until most Sentinels name another primary than `old`, and it is one; which it is."""
         deadline = time.monotonic() + within_seconds
