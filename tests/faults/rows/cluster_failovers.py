@@ -42,7 +42,7 @@ async def run(run: Run) -> Outcome:
     return await try_failovers(run, shards, ("killed", "frozen"))
 
 
-ROW = Row(
+NOT_YET = Row(
     name="cluster_failovers",
     fault="one primary of a Cluster of three killed, frozen",
     done_when="0 lost where all replicas acknowledge, else 0 silently; publishing ≤ 5 s after promotion",
