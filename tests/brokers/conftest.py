@@ -24,6 +24,7 @@ from service.brokers.broker import (
     Retention,
     RoomAddress,
 )
+from service.brokers.listener import Channels
 from service.brokers.members import PresenceChange
 from service.brokers.redis import RedisConnectionManager
 from service.brokers.server_binary import find_server
@@ -269,6 +270,12 @@ class Node(RedisConnectionManager):
             await self.join(address, connection, user, None)
         self.note_rooms(tenant_id, connection, rooms)
         return entry
+
+
+def channels_of(node: RedisConnectionManager) -> Channels:
+    """What a node on one Redis hears."""
+    assert isinstance(node._channels, Channels)
+    return node._channels
 
 
 class Nodes:

@@ -12,7 +12,7 @@ from service.brokers.broker import Broker, ConnectionEntry, Origin
 from service.brokers.control import NodeFacts
 from service.brokers.resp import DEADLINE_SECONDS
 from service.protocol.errors import RoomcastError, Unavailable
-from tests.brokers.conftest import Node, Nodes, Room, Server
+from tests.brokers.conftest import Node, Nodes, Room, Server, channels_of
 from tests.faults.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
@@ -155,19 +155,20 @@ async def test_a_subscription_that_is_not_confirmed_in_time_fails_though_message
     monkeypatch.setattr(listener, "DEADLINE_SECONDS", 0.2)
     heard, unheard = Room(), Room()
     await far.subscribe(far.address("T1", "chat"), heard)
-    receive = far._channels.receive_answer
+    channels = channels_of(far)
+    receive = channels.receive_answer
     late: list[object] = []
-    far._channels.receive_answer = late.append  # type: ignore[method-assign,assignment]
+    channels.receive_answer = late.append  # type: ignore[method-assign,assignment]
     with pytest.raises(Unavailable, match="unknown"):
         await far.subscribe(far.address("T1", "late"), unheard)
     for reply in late:
         receive(reply)
-    far._channels.receive_answer = receive  # type: ignore[method-assign]
+    channels.receive_answer = receive  # type: ignore[method-assign]
     await a.publish(a.address("T1", "late"))
     await a.publish(a.address("T1", "chat"))
     await heard.until_messages(1)
     assert not unheard.messages
-    assert sum(far._channels.open_rooms.values()) == 1
+    assert sum(channels.open_rooms.values()) == 1
     await far.subscribe(far.address("T1", "late"), unheard)
     await a.publish(a.address("T1", "late"))
     await unheard.until_messages(1)
@@ -180,7 +181,7 @@ async def test_a_subscription_nobody_waits_for_any_more_is_given_up(far: Node, a
     subscribing.cancel()
     await asyncio.gather(subscribing, return_exceptions=True)
     await far.subscribe(far.address("T1", "next"), Room())
-    assert list(far._channels.open_rooms) == [far.address("T1", "next").partition]
+    assert list(channels_of(far).open_rooms) == [far.address("T1", "next").partition]
     await a.publish(address)
     assert not room.messages
 

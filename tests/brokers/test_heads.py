@@ -8,7 +8,7 @@ from service.brokers import heads, redis
 from service.brokers.keys import Keyspace
 from service.brokers.resp import bulk
 from service.protocol.identifiers import Position
-from tests.brokers.conftest import Node, Room, Server, eventually
+from tests.brokers.conftest import Node, Room, Server, channels_of, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -40,8 +40,9 @@ async def test_an_open_room_is_told_where_it_stands_after_its_messages(a: Node, 
 async def test_a_head_is_told_though_the_messages_announcement_was_lost(a: Node, b: Node) -> None:
     address, room = a.address("T1", "chat"), Room()
     await a.subscribe(address, room)
-    hear = a._channels.hear
-    a._channels.hear = lambda channel, payload: None if channel == address.keys.channel else hear(channel, payload)  # type: ignore[method-assign]
+    channels = channels_of(a)
+    hear = channels.hear
+    channels.hear = lambda channel, payload: None if channel == address.keys.channel else hear(channel, payload)  # type: ignore[method-assign]
     published = await b.publish(address)
     await room.until(lambda: published.position in room.heads)
     assert not room.messages
@@ -100,7 +101,7 @@ async def test_what_changed_is_forgotten_after_ten_seconds_and_the_set_goes_by_i
 
 
 async def test_only_partitions_with_open_rooms_are_looked_at(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks, looked_at = heads.Heads(a._link, a._channels), []
+    looks, looked_at = heads.Heads(a._link, channels_of(a)), []
     monkeypatch.setattr(looks, "_looked", lambda partition, reply: looked_at.append(partition))
     addresses = [a.address("T1", f"room-{number}") for number in range(5)]
     await asyncio.gather(*[a.subscribe(address, Room()) for address in addresses])

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tests.brokers.conftest import Node, Room, Server, until
+from tests.brokers.conftest import Node, Room, Server, channels_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ async def test_a_room_left_and_entered_in_one_turn_is_heard(a: Node, b: Node) ->
 async def test_a_subscription_of_somebody_else_on_our_connection_counts_as_an_interruption(a: Node) -> None:
     address, room = a.address("T1", "chat"), Room()
     await a.subscribe(address, room)
-    a._channels.receive_answer([b"subscribe", address.keys.channel, 3])
+    channels_of(a).receive_answer([b"subscribe", address.keys.channel, 3])
     assert room.interruptions == 1
 
 

@@ -17,7 +17,7 @@ from service.rooms.connection import Connection
 from service.rooms.connection_manager import ConnectionManager
 from service.tenants.cache import TenantCache
 from service.tenants.room_types import RoomType
-from tests.brokers.conftest import KEEP, Node, Server, eventually, listening
+from tests.brokers.conftest import KEEP, Node, Server, channels_of, eventually, listening
 from tests.rooms.simulated_broker import Changes, ear, tenant
 from tests.rooms.surroundings import Ear
 
@@ -32,7 +32,7 @@ class HearingNode(rooms_node.Node):
         super().__init__(broker.node, broker, cast(TenantCache, Changes()))
         self.loses: Callable[[bytes, bytes], bool] = lambda channel, payload: False
         self.reads: list[str] = []
-        self.channels = broker._channels
+        self.channels = channels_of(broker)
         hear, read_history = self.channels.hear, broker.read_history
 
         def hear_some(channel: bytes, payload: bytes) -> None:

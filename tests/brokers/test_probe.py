@@ -7,7 +7,7 @@ import pytest
 
 from service.brokers.probe import SILENT_PROBES, Probe
 from service.brokers.resp import Done, out_of_reach, pack
-from tests.brokers.conftest import Node, Room, eventually
+from tests.brokers.conftest import Node, Room, channels_of, eventually
 
 
 class Link:
@@ -99,7 +99,7 @@ def test_who_follows_is_called_when_a_later_number_came_back_and_not_over_a_new_
 async def test_a_subscription_that_went_deaf_is_found_within_five_seconds_though_it_answers_pings(a: Node) -> None:
     address, room = a.address("T1", "chat"), Room()
     await a.subscribe(address, room)
-    connection = a._channels._connection
+    connection = channels_of(a)._connection
     assert connection is not None
     connection.write(pack("UNSUBSCRIBE"), 3)  # behind the node's back
 
@@ -123,6 +123,6 @@ async def test_a_subscription_that_is_heard_is_left_alone(a: Node) -> None:
     address, room = a.address("T1", "chat"), Room()
     await a.subscribe(address, room)
     heard = asyncio.Event()
-    a._channels.probe.follow(heard.set)
+    channels_of(a).probe.follow(heard.set)
     await asyncio.wait_for(heard.wait(), 2)
     assert (room.interruptions, a.listener.heard) == (0, [])
