@@ -23,7 +23,7 @@ from tests.support.wire_client import Refused as RefusedHandshake
 
 ROOMS: Final = 30
 PUBLISHERS: Final = 60  # at once; so many answers are cut at most when a connection to Redis ends
-CUT_AT_THE_CLIENT: Final = 0.3
+CUT_AT_THE_CLIENT: Final = 0.32
 CUT_AT_REDIS: Final = 0.004  # and with it all that are on their way on that connection
 DROP_WITHIN_SECONDS: Final = 0.01  # of sending: before, while and after the node works on it
 PATIENCE_SECONDS: Final = 5.0
