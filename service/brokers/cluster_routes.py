@@ -40,7 +40,7 @@ class ShardConnection(CommandConnection):
 
     def _refusal(self, reply: Exception) -> RoomcastError:
         code = str(reply).partition(" ")[0]
-        if code in _MOVING or code == "CLUSTERDOWN":
+        if code in {"MOVED", "CLUSTERDOWN"}:
             self._misled()
         return Redirected() if code in _MOVING else super()._refusal(reply)
 
@@ -69,7 +69,7 @@ class Route:
 
     def __init__(self, doubt: Callable[[], None]) -> None:
         self.connection: ShardConnection | None = None
-        self.is_refusing = False  # nothing is held back now
+        self.is_refusing = False  # nothing is held back now: everything is entered anew
         self._doubt = doubt
         self._in_flight = 0
         self._is_held = False
@@ -174,7 +174,7 @@ class Route:
         self._hand_over(command)
 
     def _refuse(self, command: _Command, reason: RoomcastError) -> None:
-        if command.is_insisted and self.is_open:
+        if command.is_insisted and self.is_open and not self.is_refusing:
             self._doubt()
         try:
             command.answer(reason)

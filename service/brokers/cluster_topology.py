@@ -86,6 +86,9 @@ class ShardEndpoint:
     async def watch(self) -> None:
         """Nothing: a primary that is none any more says so with its next answer."""
 
+    def close(self) -> None:
+        """Nothing: it has no connections of its own."""
+
 
 async def discover(cluster: ClusterEndpoint, known: Iterable[Address]) -> Topology:
     """Ask the servers that are known and those of the URL; the newest view counts.

@@ -1,6 +1,7 @@
 """The first talk with a Redis server: may it serve this node, and is its data what was known of it before?"""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -80,17 +81,24 @@ async def enter(connection: CommandConnection, endpoint: Endpoint, policy: Polic
 
 
 async def greet(
-    connection: CommandConnection, server: Server, policy: Policy, system_key: bytes, seen: Mark = NOTHING_SEEN
+    connection: CommandConnection,
+    server: Server,
+    policy: Policy,
+    system_key: bytes,
+    seen: Mark = NOTHING_SEEN,
+    *,
+    moved_from: Sequence[str] = (),
 ) -> Mark:
     """The mark of the data beside one system key, after `enter`; its generation is a new one unless the data provably
-    goes on from what was known. seen: the highest mark that is known to have been there.
+    goes on from what was known. seen: the highest mark that is known to have been there. moved_from: run ids of
+    primaries that live, any of which may have handed the data over to this server.
 
     Raises Unavailable, or Unsuitable for another system's or a newer format's data.
     """
     arguments = (policy.database_id, FORMAT, server.run_id, boot_id(), int(server.keeps_data))
     history = (int(policy.redis_is_embedded), server.replication_id, int(server.was_promoted))
     database_id, known_format, generation, pulse = await connection.command(
-        scripts.GREET.pack([system_key], *arguments, *history, *seen)
+        scripts.GREET.pack([system_key], *arguments, *history, *seen, *moved_from)
     )
     if database_id != policy.database_id.encode():
         raise Unsuitable(
@@ -143,7 +151,7 @@ def check_server(facts: dict[str, str], *, is_cluster: bool = False) -> None:
     if int(version.partition(".")[0]) < (MIN_VALKEY if is_valkey else MIN_REDIS):
         name = "Valkey" if is_valkey else "Redis"
         raise Unsuitable(f"this is {name} {version}: give Redis {MIN_REDIS} or Valkey {MIN_VALKEY}, or newer")
-    if (facts.get("redis_mode") == "cluster") != is_cluster:
+    if (facts.get("redis_mode", facts.get("server_mode")) == "cluster") != is_cluster:
         raise Unsuitable(
             "this Redis is no Cluster: give its URL as redis://"
             if is_cluster

@@ -13,6 +13,7 @@ from service.brokers.broker import RoomAddress
 FORMAT: Final = 1  # of keys and of what travels; nodes ignore what they don't know
 PARTITIONS: Final = 256
 ALL_NODES: Final = b"all"
+SHARDED: Final = b"rc%ds:" % FORMAT  # how sharded channels begin
 
 
 def is_key_of(tenant_id: str, key: bytes) -> bool:
@@ -93,11 +94,21 @@ class Keyspace:
         self.all_nodes = prefix + ALL_NODES
         self.node_prefix = prefix + b"node/"
         self.room_verb = "SPUBLISH" if is_sharded else "PUBLISH"
-        self._room_prefix = b"rc%ds:" % FORMAT if is_sharded else prefix
+        self._room_prefix = SHARDED if is_sharded else prefix
 
     def channels_of(self, partition: int) -> bytes:
         """What the channels of a partition's rooms begin with; the rest is "tenant/room"."""
         return b"%b{p%d}:c/" % (self._room_prefix, partition)
+
+    @staticmethod
+    def system(tag: bytes) -> bytes:
+        """What `SYSTEM` is to one hash tag of a Cluster, where each may lie on another server."""
+        return b"rc%d:%b:system" % (FORMAT, tag)
+
+    @staticmethod
+    def probed(tag: bytes, node: str) -> bytes:
+        """A node's own channel with one hash tag of a Cluster."""
+        return b"%b%b:o/%b" % (SHARDED, tag, node.encode())
 
     @staticmethod
     def partition_in(channel: bytes) -> int:

@@ -47,6 +47,8 @@ class Link:
         self.server: Server | None = None  # that the connection leads to
         self.mark = NOTHING_SEEN  # how far the data has come, as far as is known: see pulse.py
         self.publishes = LastPublishes()
+        self.needs_entering = True  # what this node holds, under a new lease
+        self.problem: Exception | None = None  # why a part of Redis is out of reach
         self._endpoint = endpoint
         self._told_lost = lost
         self._policy = policy
@@ -66,6 +68,11 @@ class Link:
     def is_open(self) -> bool:
         """Whether commands go out."""
         return self._connection is not None
+
+    @property
+    def needs_opening(self) -> bool:
+        """Whether `open` has anything to do."""
+        return not self.is_open
 
     @property
     def run_id(self) -> str:
@@ -148,6 +155,21 @@ class Link:
         self.lease = lease
         self._tenants.clear()
 
+    def reaches(self, _packed: bytes) -> bool:
+        """Whether the server that serves a command can be asked."""
+        return self.is_open
+
+    async def end_entering(self) -> bool:
+        """Refuse what is to be entered under the lease, until there is a new one; back when none is under way. Whether
+        anything may have been entered since the outage began.
+        """
+        self.lease_ends_at = 0.0
+        return False
+
+    def enter_anew(self) -> None:
+        """What is entered is incomplete or wrong: begin again, under a new lease."""
+        self.abort()
+
     # Connection
 
     async def open(self) -> None:
@@ -164,7 +186,7 @@ class Link:
         self.mark, self._last_run_id = mark, server.run_id
         self.generations = [b"%d" % mark.generation] * PARTITIONS
         self.generation_bulks = [bulk(self.generations[0])] * PARTITIONS
-        self._connection, self.server = connection, server
+        self._connection, self.server, self.needs_entering = connection, server, True
         connection.before_flush = self.before_flush
         self.send, self.insist = connection.send, connection.insist
 

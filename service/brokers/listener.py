@@ -52,6 +52,7 @@ class Channels:
         self.open_rooms: Counter[int] = Counter()
         self.listener: Listener | None = None
         self.run_id = ""  # of the server, as `Link.run_id`
+        self.problem: Exception | None = None  # as of `Link`
         self._endpoint = endpoint
         self._control = frozenset(control)
         self._told_lost = lost
@@ -66,6 +67,11 @@ class Channels:
     def is_open(self) -> bool:
         """Whether messages come in."""
         return self._connection is not None
+
+    @property
+    def needs_opening(self) -> bool:
+        """Whether `open` has anything to do."""
+        return not self.is_open
 
     def subscribe(self, channel: bytes, receiver: RoomReceiver) -> asyncio.Future[None]:
         """Hear a channel; done when Redis confirmed, or failed: then it isn't heard."""

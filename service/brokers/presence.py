@@ -42,7 +42,8 @@ class Absences:
     async def end(self) -> None:
         """End the graces that are over. Raises RoomcastError: then they are ended later."""
         now = asyncio.get_running_loop().time()
-        due = (address for at, address in list(self._due.values()) if at <= now)
+        over = (address for at, address in list(self._due.values()) if at <= now)
+        due = (address for address in over if self._link.reaches(address.keys.channel))
         while some := list(islice(due, SLICE_COMMANDS)):
             await asyncio.gather(*map(self._end_in_time, some))
 
@@ -58,7 +59,7 @@ class Absences:
         asked = [
             scripts.OVERDUE.pack([Keyspace.absences(each)], OVERDUE_MS, OVERDUE_ROOMS) for each in range(PARTITIONS)
         ]
-        for names in await self._link.ask_all(asked):
+        for names in await self._link.ask_all(filter(self._link.reaches, asked)):
             for name in names:
                 tenant_id, _, room = name.decode().partition("/")
                 self.note(self._link.keyspace.address(tenant_id, room), 0)

@@ -13,6 +13,7 @@ from service import telemetry
 from service.brokers import envelope, scripts
 from service.brokers.broker import Origin, Publication, PublicationDone, Retention, RoomAddress
 from service.brokers.budget import HistoryBudget
+from service.brokers.cluster_replication import ClusterReplication
 from service.brokers.keys import Keyspace, RoomKeys
 from service.brokers.link import Link
 from service.brokers.pulse import COMPARED_BYTES, Acknowledged
@@ -58,7 +59,7 @@ class Publishing:
     """Its part of `Broker`: `broadcast_to_room`."""
 
     _link: Link
-    _replication: Replication
+    _replication: Replication | ClusterReplication
     _budget: HistoryBudget
 
     def __init__(self) -> None:

@@ -12,12 +12,10 @@ from service.brokers.budget import HistoryBudget
 from service.brokers.cluster import Cluster, KeyUse
 from service.brokers.control import TenantSize
 from service.brokers.dialing import Unsuitable
-from service.brokers.endpoint import make_endpoint
 from service.brokers.greeting import Mark, Policy, RedisRestart
-from service.brokers.heads import LOOK_SECONDS, TURNS, Heads
+from service.brokers.heads import LOOK_SECONDS, TURNS
 from service.brokers.lease import Lease
-from service.brokers.link import Link, jittered
-from service.brokers.listener import Channels
+from service.brokers.link import jittered
 from service.brokers.membership import RoomMembership
 from service.brokers.messages import RoomMessages
 from service.brokers.nodes import Nodes
@@ -25,9 +23,9 @@ from service.brokers.presence import Absences, Presence
 from service.brokers.probe import PROBE_SECONDS
 from service.brokers.publishing import Publishing
 from service.brokers.registry import Registry
-from service.brokers.replication import Replication
 from service.brokers.restoration import enter_again
 from service.brokers.shares import Shares
+from service.brokers.wires import is_cluster, lay_cluster_wires, lay_wires
 from service.protocol.errors import RoomcastError, Unavailable
 
 LEASE_SECONDS: Final = 6.0
@@ -63,14 +61,10 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         super().__init__()
         self.node = node
         self.listener: Listener | None = None
-        self._endpoint = make_endpoint(url, node)
-        policy = Policy(database_id, redis_is_embedded, redis_restart)
-        self._link = Link(self._endpoint, node, self._lose, policy)
-        self._replication = Replication(self._endpoint, policy, self._link)
+        policy = Policy(database_id, redis_is_embedded, redis_restart, is_cluster(url))
+        wires = (lay_cluster_wires if policy.is_cluster else lay_wires)(url, node, policy, self._lose)
+        self._link, self._channels, self._replication, self._look, self._endpoint = wires
         self._link.before_flush = self.send_batches
-        control = (self._link.keyspace.all_nodes, self._link.keyspace.node_prefix + node.encode())
-        self._channels = Channels(self._endpoint, control, self._lose, self._link)
-        self._heads = Heads(self._link, self._channels)
         self._lease = Lease(self._link, lease_seconds)
         self._lease_seconds = lease_seconds
         self._budget = HistoryBudget(self._link)
@@ -80,6 +74,7 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         self._divided: set[str] = set()
         self._sweep_delay_seconds = sweep_delay_seconds
         self._sweeps_from = 0.0
+        self._has_started = False
         self._is_online = False
         self._is_stopping = False
         self._lost = asyncio.Event()
@@ -130,8 +125,7 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         try:
             await self._come_online()
         except BaseException:
-            self._channels.abort()
-            self._link.abort()
+            self._drop()
             raise
         waits = self._link.redis_uptime_seconds < self._sweep_delay_seconds  # then other nodes are just coming back
         self._sweeps_from = asyncio.get_running_loop().time() + (self._sweep_delay_seconds if waits else 0.0)
@@ -164,15 +158,19 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
                     await self._lease.end(self._link.lease)
         except (RoomcastError, TimeoutError) as error:
             log.warning("the lease was not handed back: other nodes sweep it", error=str(error))
+        self._drop()
+
+    def _drop(self) -> None:
+        """End all connections."""
         self._channels.abort()
         self._link.abort()
+        self._endpoint.close()
 
     def _lose(self) -> None:
-        """Either connection was lost."""
+        """A connection was lost, or a Cluster has changed."""
         self._lost.set()
-        if not self._link.is_open:
-            self._replication.abort()
-        if self._is_online:
+        self._replication.follow_link()
+        if self._is_online and not (self._link.is_open and self._channels.is_open):
             self._is_online = False
             if self.listener is not None:
                 self.listener.redis_lost()
@@ -194,40 +192,60 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
                 self._lost.set()  # so that the next run of this part tries again
                 raise
             else:
-                log.info("Redis is back")
-                telemetry.counters.redis_reconnects += 1
                 retry_seconds = MIN_RETRY_SECONDS
-                self._sweeps_from = asyncio.get_running_loop().time() + self._sweep_delay_seconds
-                if self.listener is not None:
-                    self.listener.redis_back()
 
     async def _come_online(self) -> None:
         """Open what is not open; afterwards everything that this node holds is in Redis under a lease in force."""
         self._lost.clear()
-        if not self._link.is_open:
+        if self._link.needs_opening:
             await self._link.open()
+        if self._link.needs_entering:
+            self._link.needs_entering = False
             try:
                 await self._enter_everything()
             except BaseException:
-                self._link.abort()  # half entered is not online: begin again
+                self._link.enter_anew()  # half entered is not online
                 raise
-        if not self._channels.is_open:
+        if self._channels.needs_opening:
             await self._channels.open()
         if self._channels.run_id != self._link.run_id:  # a failover came between: nobody would hear what is published
             self._channels.abort()
             self._link.abort()
             raise Unavailable("commands and messages lead to two servers")
-        if self._lost.is_set():
+        if not (self._link.is_open and self._channels.is_open):
             raise Unavailable("Redis was lost again")
-        self._is_online = True
+        if not self._is_online:
+            self._is_online = True
+            self._come_back()
+        if problem := self._link.problem or self._channels.problem:
+            raise problem  # of a part of a Cluster: the others are served
+
+    def _come_back(self) -> None:
+        self._sweeps_from = asyncio.get_running_loop().time() + self._sweep_delay_seconds
+        if self._has_started:
+            log.info("Redis is back")
+            telemetry.counters.redis_reconnects += 1
+            if self.listener is not None:
+                self.listener.redis_back()
+        self._has_started = True
 
     async def _enter_everything(self) -> None:
+        if await self._link.end_entering() and self.listener is not None:
+            self.listener.redis_lost()  # a Cluster's other parts went on: what was claimed there is so no more
         old = await self._lease.take()
         self._key_use.tell_again()
         if self.listener is not None:
             await enter_again(self._link, self.listener.local_connections())
         if old is not None:
-            await self._lease.end(old)
+            await self._end_lease(old)
+
+    async def _end_lease(self, lease: bytes) -> None:
+        try:
+            await self._lease.end(lease)
+        except RoomcastError as error:
+            if not self._link.is_open:
+                raise
+            log.info("a lease is swept later, since a part of Redis is away", error=str(error))
 
     async def _keep_lease(self) -> None:
         while not self._is_stopping:
@@ -266,7 +284,7 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         while not self._is_stopping:
             await asyncio.sleep(LOOK_SECONDS / TURNS)
             if self._is_online:
-                self._heads.look()
+                self._look()
 
 
 async def _supervise(part: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -8,7 +8,7 @@ gathered during the one before.
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 
@@ -17,9 +17,8 @@ from service.brokers import scripts
 from service.brokers.broker import RoomAddress
 from service.brokers.dialing import Unsuitable
 from service.brokers.endpoint import Endpoint
-from service.brokers.greeting import Policy, enter
-from service.brokers.link import Link
-from service.brokers.resp import CommandConnection, behind, out_of_reach, pack, report_mistake
+from service.brokers.greeting import Policy, Server, enter
+from service.brokers.resp import CommandConnection, Done, behind, out_of_reach, pack, report_mistake
 from service.protocol.errors import RoomcastError, Unavailable
 
 WAIT_SECONDS: Final = 1.0  # from the call; Redis looks ten times a second, so the answer may take 0.1 s more
@@ -44,6 +43,18 @@ def replicas_behind() -> Unavailable:
     return Unavailable("the replicas of Redis are behind: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
 
 
+class PrimaryLink(Protocol):
+    """A `Link`, or the part of one that leads to one primary."""
+
+    @property
+    def server(self) -> Server | None:
+        """That it leads to now."""
+
+    @property
+    def send(self) -> Callable[[bytes, Done], None]:
+        """As of `Link`."""
+
+
 class _Waiting(NamedTuple):
     room: tuple[str, str]
     packed: bytes
@@ -61,7 +72,7 @@ class Replication:
     must come this way, too, or it would overtake them.
     """
 
-    def __init__(self, endpoint: Endpoint, policy: Policy, link: Link) -> None:
+    def __init__(self, endpoint: Endpoint, policy: Policy, link: PrimaryLink) -> None:
         self.rooms: dict[tuple[str, str], int] = {}
         self._endpoint = endpoint
         self._policy = policy
@@ -101,6 +112,11 @@ class Replication:
         if self.rooms.get(room) == 0:
             del self.rooms[room]
         return room in self.rooms
+
+    def follow_link(self) -> None:
+        """A connection was lost: if it is the link's, `abort`."""
+        if self._link.server is None:
+            self.abort()
 
     def abort(self) -> None:
         """The link is lost: drop this connection, too. What waits fails, with an unknown outcome if it was sent."""

@@ -72,7 +72,20 @@ def refusal(reply: Exception) -> RoomcastError:
 
 _NOT_LET_IN: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 _TEMPORARY: Final = frozenset(
-    {"LOADING", "BUSY", "READONLY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "NOSCRIPT", "UNBLOCKED"}
+    {
+        "LOADING",
+        "BUSY",
+        "READONLY",
+        "MASTERDOWN",
+        "MISCONF",
+        "NOREPLICAS",
+        "CLUSTERDOWN",
+        "MOVED",
+        "ASK",
+        "TRYAGAIN",
+        "NOSCRIPT",
+        "UNBLOCKED",
+    }
 )
 
 

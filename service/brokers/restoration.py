@@ -20,7 +20,9 @@ async def enter_again(link: Link, held: Iterable[tuple[str, ConnectionEntry]]) -
     claimed: set[tuple[str, str]] = set()
     asked: list[Awaitable[object]] = []
     for tenant_id, entry in held:
-        asked += [link.ask(packed, _nothing) for packed in _calls(link, claimed, tenant_id, entry)]
+        asked += [
+            link.ask(packed, _nothing) for packed in _calls(link, claimed, tenant_id, entry) if link.reaches(packed)
+        ]
         if len(asked) >= SLICE_COMMANDS:
             await asyncio.gather(*asked)
             asked.clear()

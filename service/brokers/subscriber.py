@@ -34,6 +34,12 @@ class ChannelConnection(Connection):
         """Have a command sent at this turn's end."""
         self._append(packed, replies)
 
+    def count_answers(self, more: int) -> None:
+        """So many answers came for one: as many as channels were named in a command that was refused whole; or, below
+        0, something came that answers nothing.
+        """
+        self._answered += more
+
     def data_received(self, data: bytes) -> None:
         """Hand every message over; confirmations and pongs also show that Redis is there."""
         reader, hear = self._reader, self._channels.hear
