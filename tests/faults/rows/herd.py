@@ -22,7 +22,7 @@ async def run(run: Run) -> Outcome:
     herd_tenant, _ = await run.make_tenants(2)
     run.tenants.remove(herd_tenant)
     rooms = clients // 100
-    order = Herd(node.address, list(herd_tenant[:5]), clients - rooms, rooms, messages_per_second=10)
+    order = Herd(node.address, list(herd_tenant[:5]), clients - rooms, rooms, messages_per_second=5)
     herd = await asyncio.create_subprocess_exec(
         *("nice", "-n", "10", sys.executable, "-m", "tests.faults.herd"),
         stdin=asyncio.subprocess.PIPE,
