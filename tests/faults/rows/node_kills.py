@@ -5,6 +5,7 @@ import asyncio
 from tests.faults.run import Outcome, Row, Run
 
 APART_SECONDS = 12.0  # a dead node's lease ends after 6 s, its members are swept within 10
+PRESENCE_SECONDS = 10.0
 
 
 async def run(run: Run) -> Outcome:
@@ -13,18 +14,21 @@ async def run(run: Run) -> Outcome:
     await run.start_nodes(3, valkey.url)
     await run.make_tenants(1 if run.is_short else 6)
     rooms, subscribers = (5, 10) if run.is_short else (10, 50)
+    slowest_seconds = 0.0
     async with run.load(rooms=rooms, subscribers=subscribers, watchers=2, messages_per_second=200) as load:
         for _ in range(run.times):
             await asyncio.sleep(run.chance.uniform(0.2, 1.2))
             apart = asyncio.create_task(asyncio.sleep(0 if run.is_short else APART_SECONDS))
             victim = run.chance.choice(run.nodes)
             await asyncio.to_thread(victim.kill)
-            run.recovered(await load.publishes_again(), within_seconds=5)
-            await load.presence_is_right(10)
+            again_seconds = await load.publishes_again()
+            run.recovered(again_seconds, within_seconds=5)
+            presence_seconds = again_seconds + await load.presence_is_right(PRESENCE_SECONDS - again_seconds)
+            slowest_seconds = max(slowest_seconds, presence_seconds)
             await run.restart(victim)
             await apart
         await run.healed()
-    return run.outcome()
+    return run.outcome(presence_right_seconds=slowest_seconds)
 
 
 ROW = Row(
