@@ -85,12 +85,11 @@ class Cluster:
     @within_deadline
     async def purge_tenant(self, tenant_id: str, cursor: int = 0) -> tuple[int, int]:
         """See `Broker.purge_tenant`."""
-        scan = pack("SCAN", cursor, "MATCH", Keyspace.pattern(tenant_id), "COUNT", SCANNED_KEYS)
-        ((following, found),) = await self._link.ask_all([scan])
+        following, found = await self._link.scan(cursor, Keyspace.pattern(tenant_id), SCANNED_KEYS)
         keys = [key for key in found if is_key_of(tenant_id, key)]
         removed: list[Any] = await self._link.ask_all([pack("UNLINK", key) for key in keys])
-        if following == b"0":
+        if not following:
             (leases,) = await self._link.ask_all([pack("ZRANGE", Keyspace.LEASES, 0, -1)])
             tenants = map(self._link.keyspace.tenants_of, leases)
             await self._link.ask_all([pack("SREM", each, tenant_id) for each in tenants])
-        return int(following), sum(removed)
+        return following, sum(removed)

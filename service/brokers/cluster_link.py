@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
+from zlib import crc32
 
 import structlog
 
@@ -29,6 +30,8 @@ from service.brokers.link import Link, Wanted
 from service.brokers.resp import DEADLINE_SECONDS, Done, bulk, out_of_reach, pack
 
 OPEN_SECONDS: Final = 1.2  # one shard, all of its partitions greeted; a promoted replica is looked for meanwhile
+MAX_PRIMARIES: Final = 16_384  # no Cluster has more: each has a slot
+_LAYOUTS: Final = 2**16
 _TAGS: Final = list(SLOTS)
 
 log = structlog.get_logger()
@@ -92,6 +95,24 @@ class ClusterLink(Link):
     def plan_flush(self) -> None:
         """See `Link.plan_flush`."""
         asyncio.get_running_loop().call_soon(self.before_flush)
+
+    async def scan(self, cursor: int, pattern: bytes, count: int) -> tuple[int, list[bytes]]:
+        """See `Link.scan`: one primary after the other, and from the beginning when slots have moved meanwhile."""
+        owners = self.topology.owners
+        layout = 1 + crc32(repr(sorted(owners.items())).encode()) % (_LAYOUTS - 1)
+        addresses = sorted(set(owners.values()))
+        rest, known_layout = divmod(cursor, _LAYOUTS)
+        inner, place = divmod(rest, MAX_PRIMARIES) if known_layout == layout else (0, 0)
+        shard = self.shards.get(addresses[place])
+        if shard is None or len(owners) < len(_TAGS):
+            raise out_of_reach()
+        packed = pack("SCAN", inner, "MATCH", pattern, "COUNT", count)
+        following, found = await shard.connection.command(packed)
+        if following == b"0":
+            place += 1
+            if place == len(addresses):
+                return 0, found
+        return (int(following) * MAX_PRIMARIES + place) * _LAYOUTS + layout, found
 
     def owner_of(self, partition: int) -> Address:
         """The primary that served a partition last."""
@@ -267,6 +288,7 @@ class ClusterLink(Link):
             route.lead_to(None)
         for shard in shards.values():
             shard.connection.abort()
+        self._told_lost()
 
     def _lose_shard(self, address: Address, connection: ShardConnection) -> None:
         shard = self.shards.get(address)

@@ -13,7 +13,7 @@ from service.brokers.endpoint import Endpoint
 from service.brokers.greeting import NOTHING_SEEN, Mark, Policy, Server, enter, greet
 from service.brokers.keys import PARTITIONS, Keyspace
 from service.brokers.pulse import LastPublishes
-from service.brokers.resp import CommandConnection, Done, bulk, out_of_reach, settle
+from service.brokers.resp import CommandConnection, Done, bulk, out_of_reach, pack, settle
 from service.protocol.errors import Unavailable
 
 Wanted = TypeVar("Wanted")
@@ -154,6 +154,11 @@ class Link:
         """From now on everything is entered under this lease."""
         self.lease = lease
         self._tenants.clear()
+
+    async def scan(self, cursor: int, pattern: bytes, count: int) -> tuple[int, list[bytes]]:
+        """SCAN: the next cursor, 0 at the end, and the keys that were found."""
+        following, found = await self.ask(pack("SCAN", cursor, "MATCH", pattern, "COUNT", count), _as_it_is)
+        return int(following), found
 
     def reaches(self, _packed: bytes) -> bool:
         """Whether the server that serves a command can be asked."""
