@@ -41,7 +41,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = Path(".roomcast")
     redis_url: Annotated[
         str | None,
-        Meta(description="Redis ≥ 7 or Valkey ≥ 8: `redis://`, `rediss://` or `unix://`. Unset: an embedded Valkey."),
+        Meta(
+            description="Redis ≥ 7 or Valkey ≥ 8: `redis://`, `rediss://`, `unix://`, `redis+sentinel://` or "
+            "`redis+cluster://`, as docs/redis.md says. Unset: an embedded Valkey."
+        ),
     ] = None
     database_url: Annotated[
         str | None, Meta(description="`postgresql://…` or `sqlite:///…`. Unset: SQLite in the data directory.")
@@ -80,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["prove", "trust"],
         Meta(
             description="After a restart of Redis: `prove` starts new epochs unless it has `appendfsync always`, "
-            "`trust` believes that it kept all."
+            "`trust` believes that it kept all, unless it is seen that it did not."
         ),
     ] = "prove"
     audit_retention_days: Annotated[
@@ -249,8 +252,11 @@ def _read_networks(text: str) -> tuple[Network, ...]:
 
 
 def _read_redis_url(text: str) -> str:
-    if not text.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("give a URL that starts with redis://, rediss:// or unix://, as redis://127.0.0.1:6379/0")
+    if not re.match(r"(rediss?|unix|redis\+sentinel|redis\+cluster)://", text):
+        raise ValueError(
+            "give a URL that starts with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://, "
+            "as redis://127.0.0.1:6379/0"
+        )
     return text
 
 

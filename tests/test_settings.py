@@ -78,7 +78,7 @@ def test_every_setting_has_another_value_in_these_tests() -> None:
         ("log_format", "xml", "give console or json."),
         ("redis_restart", "maybe", "give prove or trust."),
         ("trusted_proxies", "10.0.0.1/8", "give addresses or networks separated by commas, as 10.0.0.0/8,::1."),
-        ("redis_url", "localhost:6379", "give a URL that starts with redis://, rediss:// or unix://"),
+        ("redis_url", "localhost:6379", "give a URL that starts with redis://, rediss://, unix://, redis+sentinel://"),
         ("database_url", "mysql://x", "give a URL as postgresql://user:password@host/database"),
         ("sealing_key", "c2hvcnQ=", "make one with `head -c 32 /dev/urandom | base64`."),
         ("operator_token", "x" * 31, "make one with `head -c 32 /dev/urandom | base64`."),
