@@ -49,7 +49,7 @@ def sound_presence() -> list[Record]:
     records: list[Record] = [Sees("w", "r", frozenset({"c1"}))]
     records += [Moved("w", "r", "c2", True), Moved("w", "r", "c3", True), Moved("w", "r", "c2", False)]
     records += [Quiet("r", frozenset({"c1", "c3"})), Sees("w", "r", None), Moved("w", "r", "c4", True)]
-    records += [Sees("w", "r", LIVE), Sees("REST", "r", LIVE)]
+    records += [Sees("w", "r", LIVE, is_exact=False), Moved("w", "r", "c3", True), Sees("REST", "r", LIVE)]
     return [*records, Quiet("r", LIVE)]
 
 
@@ -136,6 +136,7 @@ PLANTS: list[tuple[str, str, Plant]] = [
     ("a member that comes twice", "A9", lambda run: run.insert(at(run, Quiet), Moved("w", "r", "c3", True))),
     ("a member that goes twice", "A9", lambda run: run.insert(at(run, Quiet), Moved("w", "r", "c2", False))),
     ("a member that goes and never came", "A9", lambda run: run.insert(at(run, Quiet), Moved("w", "r", "c9", False))),
+    ("a member that comes again after a list", "A9", lambda run: run.append(Moved("w", "r", "c4", True))),
     ("a list with a ghost", "A9", lambda run: relist(run, "c1", "c3", "c4", "ghost")),
     ("a list that lacks one", "A9", lambda run: relist(run, "c1", "c3")),
     ("a connection that is not counted", "A10", lambda run: run.append(Counter("connections of acme", 3, 4, 4))),
@@ -165,6 +166,7 @@ def test_the_documents_list_each_planted_error_with_its_rule() -> None:
     documented = re.findall(r"^\| (\w+) \| [^|]* \| ([^|]*) \|$", text, re.MULTILINE)
     listed = {(rule, name) for rule, names in documented for name in names.split("; ")}
     assert listed - {("rule", "planted errors that it finds")} == {(rule, name) for name, rule, _ in PLANTS}
+    assert f"{len(PLANTS)} errors are planted" in text
 
 
 def test_a_sound_run_is_sound() -> None:

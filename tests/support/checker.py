@@ -170,17 +170,22 @@ def _tenants_never_meet(records: Sequence[Record]) -> Iterator[Broken]:
 def check_presence(records: Sequence[Record]) -> Iterator[Broken]:
     """A9: for each observer a member comes and goes in turn, and once all is quiet its list is the live sockets'."""
     lists: dict[str, dict[str, set[str] | None]] = defaultdict(dict)
+    # Of (observer, room): who it was told is here, and what is so of all others; None: nobody knows.
+    told: dict[tuple[str, str], tuple[dict[str, bool], bool | None]] = {}
     for record in records:
         if isinstance(record, Sees):
             seen = None if record.connections is None else set(record.connections)
             lists[record.room][record.observer] = seen
+            if seen is None or record.is_exact:
+                told[record.observer, record.room] = (dict.fromkeys(seen or (), True), None if seen is None else False)
         elif isinstance(record, Moved):
-            members = lists[record.room].get(record.observer)
-            if members is None:
-                continue  # a page may know of it already
-            if (record.connection in members) is record.is_here:
+            before, of_others = told.setdefault((record.observer, record.room), ({}, None))
+            if before.get(record.connection, of_others) is record.is_here:
                 yield Broken("A9", "presence", f"{record}, and it was so already")
-            (members.add if record.is_here else members.discard)(record.connection)
+            before[record.connection] = record.is_here
+            members = lists[record.room].get(record.observer)
+            if members is not None:
+                (members.add if record.is_here else members.discard)(record.connection)
         elif isinstance(record, Quiet):
             for observer, seen in lists[record.room].items():
                 if seen is not None and seen != record.connections and observer not in record.away:

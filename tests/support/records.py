@@ -84,11 +84,16 @@ class Heard(NamedTuple):
 
 
 class Sees(NamedTuple):
-    """From now on this list of the room's members is the observer's; None: it has none, or just asks for a new one."""
+    """From now on this list of the room's members is the observer's; None: it has none, or just asks for a new one.
+
+    is_exact: what moves from now on is news to it. Pages after a `reset` are not so: what moved shortly before they
+    were read may be told after them.
+    """
 
     observer: str
     room: str
     connections: frozenset[str] | None
+    is_exact: bool = True
 
 
 class Moved(NamedTuple):

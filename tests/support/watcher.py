@@ -28,6 +28,7 @@ class Watcher:
         self.resets = 0
         self._changed = asyncio.Event()
         self._pages = 0
+        self._left_meanwhile: set[str] = set()  # since the list was asked for: an older page may still hold them
         self._reading: asyncio.Task[None] | None = None
 
     @classmethod
@@ -44,7 +45,7 @@ class Watcher:
         assert isinstance(joined.members, list)
         watcher.members = {member.connection: member for member in joined.members}
         watcher.connections = joined.occupancy.connections
-        watcher._sees_all()
+        watcher._sees_all(is_exact=True)
         watcher._reading = asyncio.create_task(watcher._read())
         return watcher
 
@@ -111,6 +112,7 @@ class Watcher:
         if event.reset is True:
             self.resets += 1
             self.members.clear()
+            self._left_meanwhile.clear()
             self._log.append(Sees(*self._known_as, None))
             self._pages += 1
             await self._ask()
@@ -129,21 +131,23 @@ class Watcher:
         self._log.append(Moved(*self._known_as, connection, member is not None))
         if member is None:
             self.members.pop(connection, None)
+            self._left_meanwhile.add(connection)
         else:
             self.members[connection] = member
 
-    def _sees_all(self) -> None:
-        self._log.append(Sees(*self._known_as, frozenset(self.members)))
+    def _sees_all(self, *, is_exact: bool) -> None:
+        self._log.append(Sees(*self._known_as, frozenset(self.members), is_exact))
 
     async def _ask(self, **cursor: str) -> None:
         await self.client.sends("members", id="list", room=self.room, limit=1_000, **cursor)
 
     async def _take_page(self, page: MembersEvent) -> None:
         for member in page.members:
-            self.members.setdefault(member.connection, member)
+            if member.connection not in self._left_meanwhile:
+                self.members.setdefault(member.connection, member)
         if isinstance(page.next_cursor, str):
             await self._ask(cursor=page.next_cursor)
         else:
             self._pages -= 1
             if self._pages == 0:
-                self._sees_all()
+                self._sees_all(is_exact=False)
