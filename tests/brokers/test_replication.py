@@ -4,8 +4,10 @@ import asyncio
 import random
 import signal
 import socket
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,33 +24,56 @@ KEY = ("alice", "k")
 
 
 class Group:
-    """A primary with replicas, all in sync."""
+    """A primary with two replicas. A new replica confirms nothing for a second, so all tests share them."""
 
-    def __init__(self, make_server: Callable[..., Server], replicas: int) -> None:
+    def __init__(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = str(free.getsockname()[1])
-        self._make_server = make_server
-        # Or a new replica begins to confirm only after a second.
-        quick = ("--repl-diskless-sync-delay", "0", "--repl-diskless-load", "disabled", "--repl-diskless-sync", "no")
-        self._options = quick
-        self.primary = make_server("--port", self._port, *quick)
-        self.replicas = [self.add_replica() for _ in range(replicas)]
-        self.get_in_sync()
+        self._folder = folder
+        self._options = ("--repl-diskless-sync-delay", "0")
+        self.primary = self._start("primary", "--port", self._port)
+        self.replicas = [self._start_replica(number) for number in range(2)]
 
-    def add_replica(self) -> Server:
-        return self._make_server("--replicaof", "127.0.0.1", self._port, *self._options)
+    def _start(self, name: str, *options: str) -> Server:
+        (self._folder / name).mkdir(exist_ok=True)
+        server = Server(self._folder / name, *self._options, *options)
+        server.start()
+        return server
 
-    def get_in_sync(self, count: int | None = None) -> None:
-        """Back when so many replicas confirm, all by default."""
+    def _start_replica(self, number: int) -> Server:
+        return self._start(f"replica-{number}", "--replicaof", "127.0.0.1", self._port)
+
+    def replace(self, number: int) -> None:
+        """Another replica in the place of one that was killed."""
+        self.replicas[number] = self._start_replica(number)
+
+    def get_in_sync(self) -> None:
+        """Back when all replicas confirm."""
         deadline = time.monotonic() + 10
-        wanted = len(self.replicas) if count is None else count
-        while not self.primary.client.set("any", 1) or self.primary.client.wait(wanted, 1_000) < wanted:
+        while not self.primary.client.set("any", 1) or self.primary.client.wait(2, 1_000) < 2:
             assert time.monotonic() < deadline
+
+    def stop(self) -> None:
+        for server in (self.primary, *self.replicas):
+            server.kill()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Group]:
+    with tempfile.TemporaryDirectory(prefix="rc", dir="/tmp") as folder:
+        group = Group(Path(folder))
+        yield group
+        group.stop()
 
 
 @pytest.fixture
-def group(make_server: Callable[..., Server]) -> Group:
-    return Group(make_server, 2)
+def group(shared: Group) -> Iterator[Group]:
+    """Empty and in sync."""
+    shared.primary.client.flushall()
+    shared.get_in_sync()
+    yield shared
+    for server in (shared.primary, *shared.replicas):
+        server.signal(signal.SIGCONT)
 
 
 @pytest.fixture
@@ -104,7 +129,7 @@ async def test_with_a_killed_replica_nothing_is_acknowledged_until_another_is_th
     await a.publish(a.address("T1", "chat"), keep=REPLICATED)
     group.replicas[0].kill()
     assert "unknown" in (await refused(a)).message
-    group.add_replica()
+    group.replace(0)
     group.get_in_sync()
     again = await a.publish(a.address("T1", "chat"), keep=REPLICATED, key=KEY)
     assert (again.duplicate, again.offset) == (True, 2)
