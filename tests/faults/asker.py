@@ -36,6 +36,7 @@ class Asker:
         self._tenant = tenant
         self._nodes = nodes
         self._tasks: list[asyncio.Task[None]] = []
+        self._enough = False
 
     async def __aenter__(self) -> "Asker":
         pairs = zip(self._nodes, self.stored, strict=True)
@@ -45,18 +46,16 @@ class Asker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        self._enough = True
+        await asyncio.gather(*self._tasks)
 
     async def _ask_on(self, node: Served, room: str) -> None:
         async with Rest(node.address, self._tenant.api_key) as rest:
             for number in itertools.count():
-                # to its end, whatever happens to this task: what is asked once is to be known
-                await asyncio.shield(asyncio.create_task(self._ask(rest, room, f"{room}/{number}")))
+                await self._ask(rest, room, f"{room}/{number}")
                 await asyncio.sleep(PAUSE_SECONDS)
+                if self._enough:
+                    return
 
     async def _ask(self, rest: Rest, room: str, key: str) -> None:
         loop = asyncio.get_running_loop()

@@ -39,7 +39,7 @@ async def run(run: Run) -> Outcome:
     return await try_failovers(run, group, ("killed", "frozen", "cut off"))
 
 
-NOT_YET = Row(
+ROW = Row(
     name="sentinel_failovers",
     fault="the primary behind Sentinels killed, frozen, cut off",
     done_when="0 lost where all replicas acknowledge, else 0 silently; publishing ≤ 5 s after promotion",
