@@ -14,7 +14,8 @@ from service.brokers.keys import PARTITIONS
 from service.brokers.resp import CommandConnection, Connection, NotLetIn, pack
 from service.protocol.errors import Internal
 
-ASK_SECONDS: Final = 0.4  # one server, connecting included; they are asked all at once
+ASK_SECONDS: Final = 1.0  # one server, connecting included; they are asked all at once
+SLOW_SECONDS: Final = 0.3  # who takes longer is not waited for when another one has answered
 MAX_ASKED: Final = 12  # servers
 REDIS_PORT: Final = 6_379
 SYSTEM_TAG: Final = b"{n}"
@@ -95,18 +96,27 @@ async def discover(cluster: ClusterEndpoint, known: Iterable[Address]) -> Topolo
 
     Raises OSError when none answers within `ASK_SECONDS`, Unsuitable when none is part of a Cluster or lets us in.
     """
+    loop = asyncio.get_running_loop()
     asked = list(dict.fromkeys([*known, *cluster.seeds]))[:MAX_ASKED]
-    views = await asyncio.gather(*[_ask(cluster, address) for address in asked], return_exceptions=True)
-    found = [view for view in views if isinstance(view, Topology)]
-    if found:
-        return max(found, key=lambda view: view.epoch)
-    for error in views:
+    asking = {loop.create_task(_ask(cluster, address)) for address in asked}
+    try:
+        answered, pending = await asyncio.wait(asking, timeout=SLOW_SECONDS)
+        while pending and all(each.exception() for each in answered):
+            more, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            answered |= more
+    finally:
+        for each in asking:
+            each.cancel()
+    errors = [error for each in answered if (error := each.exception()) is not None]
+    if len(errors) < len(answered):
+        return max((each.result() for each in answered if each.exception() is None), key=lambda view: view.epoch)
+    for error in errors:
         if isinstance(error, NotLetIn | Internal):
             raise Unsuitable(
                 f"{cluster.name} does not tell its servers: check user and password in its URL and the user's rights, "
                 f"and whether it is a Cluster at all; if not, its URL begins with redis:// ({error})"
             ) from error
-    reasons = "; ".join(dict.fromkeys(f"{type(error).__name__}: {error}" for error in views))
+    reasons = "; ".join(dict.fromkeys(f"{type(error).__name__}: {error}" for error in errors))
     raise ConnectionError(f"no server of {cluster.name} answers: {reasons}")
 
 
