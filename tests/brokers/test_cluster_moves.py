@@ -1,0 +1,121 @@
+"""Slots that move while they are in use: nothing is lost, the order stays, no epoch ends."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.brokers.broker import Publication, Retention, RoomAddress
+from service.protocol.errors import RoomcastError, Unavailable
+from tests.brokers.conftest import Node, Nodes, Room
+from tests.support.valkey_cluster import ValkeyCluster
+
+pytestmark = pytest.mark.anyio
+
+ALL = Retention(100_000, 300)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ValkeyCluster]:
+    with tempfile.TemporaryDirectory(prefix="rc", dir="/tmp") as folder:
+        cluster = ValkeyCluster(Path(folder))
+        cluster.start()
+        yield cluster
+        cluster.stop()
+
+
+@pytest.fixture
+async def a(cluster: ValkeyCluster, nodes: Nodes) -> Node:
+    return await nodes.start(cluster.url, "node-a")
+
+
+@pytest.fixture
+async def b(cluster: ValkeyCluster, nodes: Nodes) -> Node:
+    return await nodes.start(cluster.url, "node-b")
+
+
+def elsewhere(cluster: ValkeyCluster, address: RoomAddress) -> int:
+    """A primary that does not serve the room."""
+    owner = cluster.primary_of(f"p{address.partition}")
+    return next(server for server in cluster.primaries() if server != owner)
+
+
+async def move(cluster: ValkeyCluster, address: RoomAddress, pause_seconds: float = 0.0) -> None:
+    await cluster.move_slots(f"p{address.partition}", elsewhere(cluster, address), pause_seconds=pause_seconds)
+
+
+class Publisher:
+    """Publishes numbers to a room, many in flight, and writes down what became of each, in the order of the answers."""
+
+    def __init__(self, node: Node, address: RoomAddress) -> None:
+        self.results: list[tuple[int, Publication | RoomcastError]] = []
+        self._node = node
+        self._address = address
+        self._task = asyncio.create_task(self._run())
+        self._sent = 0
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(0.001)
+            number = self._sent
+            self._sent += 1
+            publishing = self._node.publishing(self._address, b'"data":%d' % number, keep=ALL)
+            asyncio.ensure_future(publishing).add_done_callback(lambda done, number=number: self._note(number, done))
+
+    def _note(self, number: int, done: "asyncio.Future[Any]") -> None:
+        self.results.append((number, done.exception() or done.result()))
+
+    async def until(self, count: int) -> None:
+        """So many more were acknowledged."""
+        wanted = len(self.stored) + count
+        async with asyncio.timeout(10):
+            while len(self.stored) < wanted:
+                await asyncio.sleep(0.01)
+
+    async def end(self) -> None:
+        self._task.cancel()
+        async with asyncio.timeout(5):
+            while len(self.results) < self._sent:
+                await asyncio.sleep(0.01)
+
+    @property
+    def stored(self) -> list[tuple[int, Publication]]:
+        return [(number, result) for number, result in self.results if isinstance(result, Publication)]
+
+
+async def everything(node: Node, address: RoomAddress) -> list[tuple[int, bytes]]:
+    history = await node.history(address, limit=100_000, max_bytes=100_000_000)
+    return [(message.offset, message.body) for message in history.messages]
+
+
+@pytest.mark.parametrize("pause_seconds", [0.0, 0.2])
+async def test_publishes_go_on_in_their_order_while_their_slot_moves(
+    a: Node, b: Node, cluster: ValkeyCluster, pause_seconds: float
+) -> None:
+    address, room = a.address("T1", f"moved-{pause_seconds}"), Room()
+    await b.subscribe(b.address("T1", address.room), room)
+    filler = [a.address("T1", f"filler-{number}") for number in range(5_000)]
+    await asyncio.gather(*[a.publish(each) for each in filler if each.partition == address.partition])
+    await a.publish(address, b'"data":-1', keep=ALL)
+    publisher = Publisher(a, address)
+    for _ in range(3):
+        await publisher.until(50)
+        await move(cluster, address, pause_seconds)
+    await publisher.until(50)
+    await publisher.end()
+    assert [number for number, _ in publisher.results] == sorted(number for number, _ in publisher.results)
+    refused = [result for _, result in publisher.results if not isinstance(result, Publication)]
+    assert all(isinstance(result, Unavailable) and "nothing was stored" in result.message for result in refused)
+    assert len(refused) < len(publisher.results) / 2
+    kept = dict(await everything(b, address))
+    assert {result.epoch for _, result in publisher.stored} == {(await b.history(address)).head.epoch}
+    assert [kept[result.offset] for _, result in publisher.stored] == [b'"data":%d' % n for n, _ in publisher.stored]
+    assert len(kept) == len(publisher.stored) + 1
+    await room.until(lambda: room.interruptions >= 3)  # what came between is read from history
+    heard = [message.offset for message in room.messages]
+    assert heard == sorted(set(heard))
+    await b.publish(address, b'"data":"last"')
+    await room.until(lambda: room.messages[-1].body == b'"data":"last"')
