@@ -119,3 +119,67 @@ async def test_publishes_go_on_in_their_order_while_their_slot_moves(
     assert heard == sorted(set(heard))
     await b.publish(address, b'"data":"last"')
     await room.until(lambda: room.messages[-1].body == b'"data":"last"')
+
+
+async def test_joins_and_leaves_that_meet_a_moving_slot_are_done_when_it_has_moved(
+    a: Node, b: Node, cluster: ValkeyCluster
+) -> None:
+    address = a.address("T1", "moving-members")
+    await a.enter("T1", "connection-1", "alice", address.room)
+    await a.enter("T1", "connection-2", "bob", address.room)
+    moving = asyncio.create_task(move(cluster, address, 0.3))
+    await asyncio.sleep(0.1)  # the keys have gone, and nobody was told
+    assert not moving.done()
+    a.left(address, "connection-1")
+    joining = asyncio.ensure_future(a.join(address, "connection-3", "carol", None))
+    await joining
+    assert moving.done()
+
+    async def members() -> list[str]:
+        return [member.connection for member in (await b.list_members(address, "", 10, 10_000)).members]
+
+    assert await members() == ["connection-2", "connection-3"]
+    assert a.listener.heard == b.listener.heard == []
+
+
+async def test_what_waits_too_long_for_a_moving_slot_is_refused_in_time(a: Node, cluster: ValkeyCluster) -> None:
+    address = a.address("T1", "slow-move")
+    await a.publish(address)
+    moving = asyncio.create_task(move(cluster, address, 2.5))
+    await asyncio.sleep(0.1)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(Unavailable, match="nothing was stored"):
+        await a.publish(address)
+    assert asyncio.get_running_loop().time() - began < 1.5
+    await moving
+    assert (await a.publish(address)).offset == 2
+
+
+async def test_the_leases_may_move_too(a: Node, b: Node, cluster: ValkeyCluster) -> None:
+    lease = a._link.lease
+    await a.enter("T1", "connection-4", "alice", "chat")
+    owner = cluster.primary_of("n")
+    await cluster.move_slots("n", next(server for server in cluster.primaries() if server != owner))
+    for _ in range(20):
+        await asyncio.sleep(0.1)
+        assert a.is_ready
+    assert a._link.lease == lease
+    await a.broadcast_to_user("T1", "alice", b'"data":1')
+    await a.listener.until_heard("direct", "T1", "alice", b'"data":1')
+    assert await b.ask_to_drain("node-a")
+    assert a.listener.heard.count(("direct", "T1", "alice", b'"data":1')) == 1
+    assert a.node_count() == 2
+
+
+async def test_a_move_in_one_step_loses_nothing_either(a: Node, b: Node, cluster: ValkeyCluster) -> None:
+    address, room = a.address("T1", "atomic"), Room()
+    await b.subscribe(b.address("T1", "atomic"), room)
+    epoch = (await a.publish(address, keep=ALL)).epoch
+    publisher = Publisher(a, address)
+    await publisher.until(50)
+    await cluster.move_in_one_step(f"p{address.partition}", elsewhere(cluster, address))
+    await publisher.until(50)
+    await publisher.end()
+    assert {result.epoch for _, result in publisher.stored} == {epoch}
+    assert [result.offset for _, result in publisher.stored] == list(range(2, 2 + len(publisher.results)))
+    await room.until(lambda: room.interruptions)

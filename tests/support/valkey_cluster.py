@@ -137,6 +137,13 @@ class ValkeyCluster:
         """
         await asyncio.to_thread(self._move, slot_of(place), to, pause_seconds)
 
+    async def move_in_one_step(self, place: int | str, to: int) -> None:
+        """The same as Valkey 9 does it by itself: the slot's data is replicated, then it changes hands."""
+        slot = slot_of(place)
+        origin = self.primary_of(slot)
+        self._cluster(origin, "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self.ids[to])
+        await asyncio.to_thread(_until, lambda: self.primary_of(slot) == to)
+
     def _move(self, slot: int, to: int, pause_seconds: float) -> None:
         origin = self.primary_of(slot)
         if origin == to:
