@@ -61,7 +61,8 @@ COUNTERS: Final = {
     "messages_fanned_out": "Deliveries: messages handed to sockets",
     "bytes_received": "Bytes of frames received",
     "bytes_sent": "Bytes of frames sent",
-    "gaps": "Jumps in a room's offsets that were repaired or told",
+    "gaps": "Losses in a room that were told as a gap",
+    "repairs": "Reads of a room's history to repair a gap, one for all its sockets",
     "redis_reconnects": "Connections to Redis made again",
     "slow_drops": "Messages left out of a full outbox, where their room's type says so",
     "slow_closes": "Sockets closed with 4450, their outbox being full",
@@ -82,6 +83,7 @@ class Counters:
     bytes_received: int
     bytes_sent: int
     gaps: int
+    repairs: int
     redis_reconnects: int
     slow_drops: int
     slow_closes: int
