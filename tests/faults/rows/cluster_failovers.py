@@ -31,8 +31,8 @@ class Shards:
     def heal(self, server: int, way: Way) -> None:
         (self._cluster.restart if way == "killed" else self._cluster.thaw)(server)
 
-    def folder_of(self, server: int) -> Path:
-        return self._folder / str(server)
+    def serving(self) -> list[Path]:
+        return [self._folder / str(server) for server in self._cluster.primaries()]
 
 
 async def run(run: Run) -> Outcome:
@@ -42,7 +42,7 @@ async def run(run: Run) -> Outcome:
     return await try_failovers(run, shards, ("killed", "frozen"))
 
 
-NOT_YET = Row(
+ROW = Row(
     name="cluster_failovers",
     fault="one primary of a Cluster of three killed, frozen",
     done_when="0 lost where all replicas acknowledge, else 0 silently; publishing ≤ 5 s after promotion",

@@ -28,8 +28,8 @@ class Group:
     def heal(self, server: int, way: Way) -> None:
         {"killed": self._group.restart, "frozen": self._group.thaw, "cut off": self._group.reconnect}[way](server)
 
-    def folder_of(self, server: int) -> Path:
-        return self._folder / f"server-{server}"
+    def serving(self) -> list[Path]:
+        return [self._folder / f"server-{self._group.primary}"]
 
 
 async def run(run: Run) -> Outcome:
