@@ -40,6 +40,7 @@ LOG_FIELDS: Final = {
     "duration_seconds": "how long it took",
     "retry_seconds": "when it is tried again",
     "count": "how many",
+    "partition": "which of the 256 in which the rooms lie",
     "connections": "how many sockets",
     "task": "a part of the node that runs all the time",
     "reason": "why, in words",
