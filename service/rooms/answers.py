@@ -121,15 +121,21 @@ class Lane:
         """The message of the next publish takes its place in the room: its answer leaves."""
         self._answers[0].give_position(position)
 
-    def pass_offset(self, epoch: str | None, offset: int = 0, ended_epochs: Sequence[str] = ()) -> None:
+    def pass_offset(
+        self, epoch: str | None, offset: int = 0, ended_epochs: Sequence[str] = (), *, is_last: bool = False
+    ) -> None:
         """No message of `epoch` up to `offset`, nor any of the ended epochs, will come around any more (None: none at
-        all): answer what waits for one.
+        all): answer what waits for one. is_last: of another epoch neither, whatever Redis told of it before.
         """
         for answer in list(self._answers):
             place = answer.place
             if place is None or not place.offset:
                 continue
-            if epoch is None or place.epoch in ended_epochs or (place.epoch == epoch and place.offset <= offset):
+            if place.epoch == epoch:
+                is_over = place.offset <= offset
+            else:
+                is_over = epoch is None or is_last or place.epoch in ended_epochs
+            if is_over:
                 answer.give_position(place.position)
 
     def advance(self) -> None:

@@ -133,9 +133,8 @@ class Connection:
 
     def entry(self, node: str) -> ConnectionEntry:
         """What the cluster's registry holds of it."""
-        rooms = tuple(self.rooms)
-        shown = {name: self.shown(member) for name, member in self.rooms.items()}
-        return ConnectionEntry(self.id, self.user, node, self.connected_at_ms, self.address, rooms, shown)
+        shown = {name: self.shown(member) for name, member in self.rooms.items() if not member.is_leaving}
+        return ConnectionEntry(self.id, self.user, node, self.connected_at_ms, self.address, tuple(shown), shown)
 
     def shown(self, member: Membership) -> Shown:
         """What it shows in a room that it is in."""

@@ -90,10 +90,11 @@ class ConnectionManager(TenantMessages, TenantPresence):
         if not same_user:
             del self.users[connection.user]
         for member in list(connection.rooms.values()):
-            self._forget(member)
             rules = member.room.rules
             grace_ms = int(1_000 * rules.presence_grace_seconds) if has_grace and rules.presence else 0
+            # Before the room may be released: members that nobody removed are found by their lease's claims.
             self.broker.left(member.room.address, connection.id, grace_ms)
+            self._forget(member)
         self.broker.disconnected(self.tenant.id, connection.id, connection.user)
 
     # Rooms
@@ -111,12 +112,15 @@ class ConnectionManager(TenantMessages, TenantPresence):
         Raises TooMany (rooms of the connection or tenant, members of the room), Unavailable, and Forbidden if the
         membership was ended meanwhile.
         """
+        before = connection.rooms.get(room_id)
         room, head = await self._open_and_join(connection, room_id, shown)
-        if connection.id not in self.connections:
-            self._give_back(room, shown)
+        if connection.id not in self.connections or connection.rooms.get(room_id) is not before:
             self.broker.left(room.address, connection.id)
+            self._give_back(room, shown)
+            if connection.id in self.connections:  # put out of the room while it joined it again: Redis has it out
+                raise _overtaken(room_id)
             return
-        if (before := connection.rooms.get(room_id)) is not None:
+        if before is not None:
             self._forget(before)
         member = connection.rooms[room_id] = Membership(connection, room)
         member.is_recovering = since is not None
@@ -168,7 +172,7 @@ class ConnectionManager(TenantMessages, TenantPresence):
         gap, page = (None, None) if since is None else await recovery.begin(self.broker, member, since)
         if not member.is_current:
             if member.connection.id in self.connections:
-                raise Forbidden("this join was overtaken: its right was taken", room.name)
+                raise _overtaken(room.name)
             return
         position = f"{room.epoch}:{member.joined_offset}" if room.rules.keeps_history else None
         recovered = None if since is None else gap is None
@@ -190,7 +194,11 @@ class ConnectionManager(TenantMessages, TenantPresence):
         member = connection.rooms.get(room_id)
         if member is None:
             return False
-        await self.broker.leave(member.room.address, connection.id)
+        member.is_leaving = True
+        try:
+            await self.broker.leave(member.room.address, connection.id)
+        finally:
+            member.is_leaving = False
         if member.is_current:
             self._forget(member)
             self._note_rooms(connection)
@@ -200,9 +208,9 @@ class ConnectionManager(TenantMessages, TenantPresence):
         """End a membership that is no longer allowed, at once; in the cluster as soon as Redis takes it."""
         member = connection.rooms.get(room_id)
         if member is not None:
+            self.broker.left(member.room.address, connection.id)
             self._forget(member)
             self._note_rooms(connection)
-            self.broker.left(member.room.address, connection.id)
 
     def put_out(self, user: str, room_id: str) -> None:
         """End the membership of the user's connections on this node, and tell them."""
@@ -235,3 +243,7 @@ class ConnectionManager(TenantMessages, TenantPresence):
     def get_user_connection_count(self, user_id: str) -> int:
         """Connections of the user on this node."""
         return len(self.users.get(user_id, ()))
+
+
+def _overtaken(room: str) -> Forbidden:
+    return Forbidden("this join was overtaken: its right was taken", room)

@@ -14,6 +14,7 @@ from service.brokers.broker import Envelope
 from service.protocol.codec import event_frame, frame, transcode
 from service.protocol.errors import CloseCode
 from service.protocol.events import Closing
+from service.protocol.identifiers import Position
 from service.rooms.spare_frames import join_frames
 from service.rooms.usage import Usage
 from service.telemetry import counters
@@ -112,15 +113,17 @@ class Delivery:
     messages in flight: 8 messages a write, a quarter less CPU a delivery than with whole rounds).
 
     shape: the room's at the time (see `Room`): only while it is the same may items be added.
+    passed: the end of a gap in it, whose answers follow when everybody has it.
     """
 
-    __slots__ = ("_served", "_skipped", "_taken", "_waiting", "items", "shape", "subscribers", "takers")
+    __slots__ = ("_served", "_skipped", "_taken", "_waiting", "items", "passed", "shape", "subscribers", "takers")
 
     def __init__(self, items: list[Item], subscribers: list[Subscriber], takers: list[Taker], shape: int) -> None:
         self.items = items
         self.subscribers = subscribers
         self.takers = takers
         self.shape = shape
+        self.passed: Position | None = None
         self._waiting = deque([Segment(0, len(subscribers), 0)] if subscribers else ())
         # Parts that have all items, and how many items the takers have.
         self._served: list[Segment] = []

@@ -3,7 +3,8 @@
 import msgspec
 
 from service.brokers.broker import Broker, Envelope, History, RoomAddress
-from service.protocol.events import GapReason, HistoryEvent, HistoryItem
+from service.protocol.codec import encode_event
+from service.protocol.events import Gap, GapReason, HistoryEvent, HistoryItem
 from service.protocol.identifiers import Position, parse_position
 
 # A page ends here even if more was asked for (PROTOCOL.md, "history").
@@ -49,6 +50,12 @@ def loss_reason(history: History, offset: int, is_stored: bool) -> GapReason:
     """Why messages behind `offset` are gone from a room; is_stored: whether it keeps any."""
     gone: GapReason = "limit" if history.cut_offset > offset else "expired"
     return gone if is_stored else "unstored"
+
+
+def gap_payload(room: str, lost: tuple[Position, Position] | None, reason: GapReason) -> bytes:
+    """The `gap` event: what lies behind the first position is lost, up to the second; None: the room has none."""
+    lost_from, lost_to = (str(lost[0]), str(lost[1])) if lost is not None else (None, None)
+    return encode_event(Gap(room=room, from_=lost_from, to=lost_to, reason=reason), False)
 
 
 async def _read(

@@ -156,11 +156,10 @@ class LocalRooms:
         now = time.monotonic()
         self.watches.tick()
         for room, since in list(self._expecting.items()):
-            if room.is_caught_up:
-                if room.answer_passed():
-                    del self._expecting[room]
-            elif now - since >= EXPECTATION_SECONDS:
+            if not room.member_count or (room.is_caught_up and room.answer_passed()):
                 del self._expecting[room]
+            elif not room.is_caught_up and now - since >= EXPECTATION_SECONDS:
+                self._expecting[room] = now
                 self.needs_repair(room)
         for room, until in list(islice(self._lingering.items(), ROOMS_LET_GO)):
             if now < until:

@@ -26,18 +26,21 @@ class Membership:
     joined_offset: the head at the join; messages up to it are old ones, the connection's own included.
     offset: the last message it has, or passed over; counts only while it stands aside or takes its own messages.
     is_recovering: it is fed from history, and takes nothing of the deliveries.
+    is_leaving: Redis is told that it leaves, so that no new lease enters it again.
     held: what it may not get before an earlier answer, or None.
     state: what it shows in the room, JSON; empty if nothing.
     """
 
-    __slots__ = ("connection", "feed", "held", "is_recovering", "joined_offset", "offset", "room", "state")
+    __slots__ = (
+        "connection", "feed", "held", "is_leaving", "is_recovering", "joined_offset", "offset", "room", "state"
+    )  # fmt: skip
 
     def __init__(self, connection: "Connection", room: "Room") -> None:
         self.connection = connection
         self.room = room
         self.joined_offset = 0
         self.offset = 0
-        self.is_recovering = False
+        self.is_recovering = self.is_leaving = False
         self.state = b""
         self.held: list[Item] | None = None
         # The task that feeds it from history (`recovery.feed`), while it does.
@@ -89,6 +92,11 @@ class Membership:
         self.drop_held()
         if (lane := self.connection.lane_of(self.room.name)) is not None:
             lane.pass_offset(None)
+
+    def pass_answers(self, head: Position, ended_epochs: Sequence[str], *, is_last: bool = False) -> None:
+        """Nothing up to `head` will come around any more (see `Lane.pass_offset`)."""
+        if (lane := self.connection.lane_of(self.room.name)) is not None:
+            lane.pass_offset(head.epoch, head.offset, ended_epochs, is_last=is_last)
 
     def stop_feeding(self) -> None:
         """End a recovery that is under way. Letting its task go, too, is what frees its page at once: the cancelled

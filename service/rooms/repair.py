@@ -93,10 +93,13 @@ class Repairs:
 
     async def _read_page(self, room: Room, keeps_history: bool) -> bool:
         """Whether that was all."""
+        counters.repairs += 1
+        epoch = room.epoch
         history = await self._broker.read_history(
             room.address, after=room.offset, before=None, limit=PAGE_MESSAGES, newest=False, max_bytes=PAGE_BYTES
         )
-        epoch = room.epoch
+        if room.epoch != epoch:
+            return False  # it began elsewhere meanwhile, and what was read is not what lies behind there
         if history.head.epoch == epoch and history.head.offset < room.offset:
             # Redis came back without messages that this node has seen: their offsets must not be given again.
             await self._broker.end_epoch(room.address, history.head.epoch)

@@ -5,16 +5,15 @@ history before anything later is taken, and what cannot be repaired is told as a
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from service.brokers.broker import Envelope, History, Origin, RoomAddress, RoomHead
 from service.brokers.members import PresenceChange
-from service.protocol.codec import encode_event
-from service.protocol.events import Gap, GapReason
+from service.protocol.events import GapReason
 from service.protocol.identifiers import Position
 from service.rooms.attendant import Attendant
 from service.rooms.fanout import NO_SHAPE, Delivery, Item, Ready, Subscriber, Taker
-from service.rooms.history import loss_reason
+from service.rooms.history import gap_payload, loss_reason
 from service.rooms.membership import Membership
 from service.rooms.presence import RoomPresence
 from service.rooms.room_rates import RoomRate
@@ -50,19 +49,17 @@ class Room:
         self._attendant, self.queue = attendant, attendant.deliveries
         self.rate: RoomRate | None = None  # none: the rules set none
         self.presence: RoomPresence | None = None  # while somebody here watches
-        # Who is here: `live` members simply get every delivery, those `aside` take what applies.
+        # Who is here: `live` ones simply get every delivery (`_shape` counts their changes), `aside` ones what applies.
         self.live: dict[Subscriber, Membership] = {}
         self.aside: dict[Membership, None] | None = None
-        # _shape rises with every change of `live`: deliveries of one shape have the same subscribers.
         self.claims = self.members_everywhere = self.offset = self._shape = 0
         self.is_claimed = self.is_open = self.is_subscribed = self.is_repairing = self._has_missed = False
         self.opening: asyncio.Future[None] | None = None
         self.epoch: str | None = None
         self.ended_epochs: tuple[str, ...] = ()
-        self.is_stored = rules.keeps_history
         self.arrived: list[Envelope] = []
         self.deliveries: list[Delivery] = []
-        self.expected_epoch, self.expected_offset = "", 0
+        self.expected_epoch, self.expected_offset, self.is_stored = "", 0, rules.keeps_history
 
     # What the broker tells (RoomReceiver)
 
@@ -115,9 +112,8 @@ class Room:
 
     def lose_place(self) -> None:
         """Where the room stands is not known: the next join's head says so, and what lies behind that is read."""
-        self.epoch = None
+        self.epoch, self._has_missed = None, True
         self.arrived.clear()
-        self._has_missed = True
 
     # Order
 
@@ -155,22 +151,26 @@ class Room:
             for member in self.members:
                 member.joined_offset = member.offset = head.offset
         self.epoch, self.offset = head.epoch, head.offset
-        self._pass_answers(self.members)
         if self.is_caught_up or self.expected_epoch in self.ended_epochs:
             self.expected_offset = 0
 
     def skip_to(self, head: Position, reason: GapReason) -> None:
         """Messages up to `head` cannot be had: tell everybody here, and go on behind it."""
-        lost_from, lost_to = (f"{self.epoch}:{self.offset}", str(head)) if self.is_stored else (None, None)
-        gap = Gap(room=self.name, from_=lost_from, to=lost_to, reason=reason)
+        lost = (Position(self.epoch, self.offset), head) if self.is_stored and self.epoch is not None else None
         counters.gaps += 1
         self.offset = head.offset
-        self._deliver([Item(Ready(encode_event(gap, False)), None)])
-        self._pass_answers(self.members)
+        # Who joined ahead of this node, or recovered, may have all that it tells of.
+        takers: list[Taker] = [
+            member for member in self.aside or () if head.epoch != self.epoch or member.offset < head.offset
+        ]
+        self._deliver([Item(Ready(gap_payload(self.name, lost, reason)), None)], takers)
+        self.deliveries[-1].passed = head
 
     def take_history(self, history: History, keeps_history: bool) -> None:
         """What a repair read, all of it behind `offset`; afterwards the order goes on from its last message."""
         self.is_stored = keeps_history
+        if self.expected_epoch != history.head.epoch:
+            self.expected_offset = 0  # Redis told of that place before it told of this head: its epoch is over
         if history.head.epoch != self.epoch:
             self.begin_epoch(history.head)
             return
@@ -195,9 +195,10 @@ class Room:
 
     def answer_passed(self) -> bool:
         """Answer publishes whose message was passed over (in a gap) before Redis told of it; False: ask again later."""
-        if self.deliveries or self.is_repairing:
+        if self.deliveries or self.is_repairing or self.epoch is None:
             return False
-        self._pass_answers(self.live.values())
+        for member in self.live.values():
+            member.pass_answers(Position(self.epoch, self.offset), self.ended_epochs, is_last=True)
         return self.aside is None
 
     # Members
@@ -263,8 +264,6 @@ class Room:
         """Connections of this node in the room."""
         return len(self.live) + (len(self.aside) if self.aside else 0)
 
-    # Handing on
-
     def _announce(self, messages: Sequence[Envelope]) -> None:
         """Hand messages on, in order; publishers and excluded connections take theirs by themselves."""
         if not messages:
@@ -275,13 +274,13 @@ class Room:
         if self.rate is not None:
             self.rate.hear(len(messages))
         items = message_items(self.name, self.prefix, messages, self.rules.slow_consumer)
-        self._deliver(items, self._attendant.concerned(self, messages))
+        concerned = self._attendant.concerned(self, messages)
+        self._deliver(items, [*(self.aside or ()), *concerned], concerned)
         for member in list(self.aside or ()):
             self.promote(member)
 
-    def _deliver(self, items: list[Item], concerned: Sequence[Membership] = ()) -> None:
-        """Queue items for everybody here; those `concerned`, and those aside, take what applies by themselves."""
-        takers: list[Taker] = [*(self.aside or ()), *concerned]
+    def _deliver(self, items: list[Item], takers: list[Taker], concerned: Sequence[Membership] = ()) -> None:
+        """Queue items for who is live, but those `concerned`; `takers` take what applies by themselves."""
         if self.deliveries and self.deliveries[-1].add(items, takers, self._shape):
             return
         subscribers = list(self.live)
@@ -292,9 +291,10 @@ class Room:
     def hand_on(self, delivery: Delivery) -> None:
         """Queue a delivery behind the room's others."""
         self.deliveries.append(delivery)
-        self._attendant.fanout.add(self.queue, delivery, self.deliveries.remove)
+        self._attendant.fanout.add(self.queue, delivery, self._handed_on)
 
-    def _pass_answers(self, members: Iterable[Membership]) -> None:
-        for member in members:
-            if (lane := member.connection.lane_of(self.name)) is not None:
-                lane.pass_offset(self.epoch, self.offset, self.ended_epochs)
+    def _handed_on(self, delivery: Delivery) -> None:
+        self.deliveries.remove(delivery)
+        if delivery.passed is not None:
+            for member in self.members:
+                member.pass_answers(delivery.passed, self.ended_epochs)

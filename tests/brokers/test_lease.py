@@ -128,3 +128,15 @@ async def test_removals_and_renewals_are_sent_however_much_is_in_flight(
     described = await a.describe_room(address)
     assert described is not None
     assert described.connections == 0
+
+
+async def test_an_old_lease_keeps_its_claims_by_which_its_sweep_finds_what_is_left_of_it(a: Node, b: Node) -> None:
+    await a.enter("T1", "c1", "alice", "chat")
+    old = a._link.lease
+    a._link.lease_ends_at = 0.0
+    with pytest.raises(Unavailable):
+        await a.release_room(a.address("T1", "chat"))
+    await b._lease.end(old)
+    described = await b.describe_room(b.address("T1", "chat"))
+    assert described is not None
+    assert described.connections == 0

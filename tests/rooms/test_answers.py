@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from service.brokers.broker import Origin
+from service.protocol.identifiers import Position
 from service.rooms.answers import Answer, Lane, Place
 from tests.rooms.surroundings import EPOCH, Ear, Surroundings, message
 
@@ -142,11 +143,23 @@ def test_a_publish_that_a_gap_swallowed_is_answered_all_the_same() -> None:
     answer = publish(around, 1)
     assert answer.place is not None
     answer.place.epoch, answer.place.offset, answer.place.position = EPOCH, 2, f"{EPOCH}:2"
-    from service.protocol.identifiers import Position
-
     around.room.skip_to(Position(EPOCH, 5), "expired")
     around.fanout.run()
-    assert {event["type"] for event in alice.events} == {"gap", "published"}
+    assert [event["type"] for event in alice.events] == ["gap", "published"]
+
+
+def test_an_epochs_end_passes_no_answer_whose_message_is_still_being_handed_on() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    first, second = publish(around, 1), publish(around, 2)
+    for answer, offset in ((first, 1), (second, 2)):
+        assert answer.place is not None
+        answer.place.epoch, answer.place.offset, answer.place.position = EPOCH, offset, f"{EPOCH}:{offset}"
+    around.room.receive_message(message(*mine(1, 1)))
+    around.room.receive_message(message(*mine(2, 2)))
+    around.room.receive_epoch(Position("e2", 0))
+    around.fanout.run()
+    assert [event["type"] for event in alice.events] == ["published", "published", "gap"]
 
 
 def test_a_publish_of_unknown_outcome_shows_as_a_message_when_it_comes_around_after_all() -> None:

@@ -104,3 +104,62 @@ async def test_an_epoch_that_ended_before_the_first_join_does_not_come_back(node
     await turns()
     assert [event["type"] for event in ear(alice).events] == ["message"]
     assert room.epoch == "e2"
+
+
+async def test_who_is_put_out_while_joining_again_is_out(node: SimulatedNode) -> None:
+    alice = node.connect("alice")
+    await node.join(alice)
+    joining = asyncio.create_task(node.join(alice))
+    held = node.broker.hold("join")
+    await turns()
+    node.tenant_manager.put_out("alice", "chat")
+    held.set()
+    with pytest.raises(Forbidden):
+        await joining
+    assert alice.rooms == {}
+    assert node.broker.members == {"chat": set()}
+
+
+async def test_a_new_lease_enters_nobody_whose_leave_is_under_way(
+    node: SimulatedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = node.connect("alice")
+    await node.join(alice)
+    held = asyncio.Event()
+
+    async def leave(*_: object) -> None:
+        await held.wait()
+        raise UNAVAILABLE
+
+    monkeypatch.setattr(node.broker, "leave", leave)
+    leaving = asyncio.create_task(node.tenant_manager.leave_room(alice, "chat"))
+    await turns()
+    assert [entry.rooms for _, entry in node.local_connections()] == [()]
+    held.set()
+    with pytest.raises(Unavailable):
+        await leaving
+    assert [entry.rooms for _, entry in node.local_connections()] == [("chat",)]
+
+
+@pytest.mark.parametrize("end", ["disconnect", "expel"])
+async def test_a_member_is_taken_out_before_its_room_is_released(
+    node: SimulatedNode, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    alice = node.connect("alice")
+    await node.join(alice)
+    members_at_release: list[set[str]] = []
+
+    async def release(*_: object) -> None:
+        """What the last member's lease is found by."""
+
+    def release_room(*_: object) -> object:
+        members_at_release.append(set(node.broker.members["chat"]))
+        return release()
+
+    monkeypatch.setattr(node.broker, "release_room", release_room)
+    if end == "disconnect":
+        node.tenant_manager.disconnect(alice)
+    else:
+        node.tenant_manager.expel(alice, "chat")
+    await turns()
+    assert members_at_release == [set()]

@@ -6,7 +6,7 @@ import pytest
 from service.brokers.broker import ConnectionEntry, History, Origin
 from service.protocol.errors import Internal
 from service.protocol.identifiers import Position
-from service.rooms import repair
+from service.rooms import local_rooms, repair
 from service.rooms.answers import Place
 from service.rooms.connection import Connection
 from service.rooms.room import Room
@@ -76,7 +76,7 @@ async def test_a_repair_reads_page_by_page_and_once_more_when_it_is_asked_for_me
     assert not room.is_repairing
 
 
-async def test_an_answer_that_a_gap_passed_is_given_though_a_fan_out_is_under_way() -> None:
+async def test_an_answer_that_a_gap_passed_follows_the_gap_though_it_is_known_later_and_behind_its_fan_out() -> None:
     node = SimulatedNode()
     alice = node.connect("alice")
     await node.join(alice)
@@ -88,10 +88,10 @@ async def test_an_answer_that_a_gap_passed_is_given_though_a_fan_out_is_under_wa
     room.expect(Position(EPOCH, 2))
     assert room.deliveries
     node.tenant_manager.rooms.tick()
-    node.fanout.run()
     assert "told" not in ear(alice).events
-    node.tenant_manager.rooms.tick()
+    node.fanout.run()
     assert ear(alice).events[-1] == "told"
+    assert ear(alice).events[-2]["type"] == "gap"
 
 
 async def join_many(node: SimulatedNode, count: int) -> list[Room]:
@@ -138,3 +138,44 @@ async def test_the_repairs_of_a_tenant_whose_deliveries_have_no_room_keep_none_f
     assert not quiet.is_repairing
     await turns(200)
     assert node.broker.asked.count("read_history") == 1 + len(flooded)
+
+
+async def test_what_was_read_behind_a_place_of_an_epoch_that_ended_meanwhile_is_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = SimulatedNode()
+    node.broker.head = Position(EPOCH, 7)
+    alice = node.connect("alice")
+    await node.join(alice)
+    room = node.tenant_manager.rooms.by_name["chat"]
+
+    async def read(*_: object, after: int, **_bounds: object) -> History:
+        await asyncio.sleep(0)
+        return History(Position("e2", 1), 1, 0, [message(1, "e2")] if after < 1 else [], False)
+
+    monkeypatch.setattr(node.broker, "read_history", read)
+    room.receive_interruption()
+    await turns(1)
+    room.receive_epoch(Position("e2", 0))
+    await turns(20)
+    assert [event["reason"] for event in ear(alice).events if event["type"] == "gap"] == ["epoch"]
+    assert ear(alice).offsets == [1]
+
+
+async def test_a_publish_is_answered_though_its_epoch_ended_before_this_node_heard_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local_rooms, "EXPECTATION_SECONDS", 0.0)
+    node = SimulatedNode()
+    alice = node.connect("alice")
+    await node.join(alice)
+    room = node.tenant_manager.rooms.by_name["chat"]
+    place = Place(7, lambda position: b'\x81\x06"told"')
+    alice.lane("chat").add(lambda answer: setattr(answer, "place", place), is_pipelined=True)
+    place.epoch, place.offset = "e2", 1
+    room.expect(Position("e2", 1))
+    node.broker.history = History(Position("e3", 0), 1, 0, [], False)
+    for _ in range(3):
+        node.tenant_manager.rooms.tick()
+        await turns(20)
+    assert ear(alice).events[-1] == "told"

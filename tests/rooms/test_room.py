@@ -206,3 +206,12 @@ def test_the_head_of_an_epoch_that_nobody_announced_is_read_and_that_of_an_ended
     assert around.repairs == []
     around.room.receive_head(Position("e3", 0))
     assert around.repairs == [around.room]
+
+
+def test_who_joined_ahead_of_the_node_is_told_of_no_gap_that_ends_before(around: Surroundings) -> None:
+    alice = around.join("alice")
+    bob = around.join("bob", head=2)
+    around.room.take_history(History(Position(EPOCH, 2), 3, 0, [], False), keeps_history=True)
+    around.fanout.run()
+    assert gaps(alice.events) == [(f"{EPOCH}:0", f"{EPOCH}:2", "expired")]
+    assert gaps(bob.events) == []
