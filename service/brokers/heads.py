@@ -5,8 +5,11 @@ one command a second with one room open, 251 with 1,000 and 256 with 100,000. Me
 take 2 ms of the node and as much of Valkey, each room that changed 2 µs more of the node.
 """
 
+import asyncio
 from functools import cache, partial
 from typing import Any, Final
+
+import structlog
 
 from service.brokers import scripts
 from service.brokers.keys import Keyspace
@@ -15,8 +18,11 @@ from service.brokers.listener import Channels
 from service.brokers.resp import bulk
 
 LOOK_SECONDS: Final = 1.0
+KEPT_SECONDS: Final = 9.0  # a second less than by changed.lua
 TURNS: Final = 4  # in which all partitions are looked at, so that the answers don't come all at once
 MAX_CHANGED: Final = bulk(b"1000")  # rooms of a partition and look, 1 ms of Redis; the others are looked at next
+
+log = structlog.get_logger()
 
 Head = tuple[bytes, bytes, int]  # channel, epoch, offset
 
@@ -32,9 +38,19 @@ class Heads:
         self._channels = channels
         self._since: dict[int, int] = {}  # by partition: until when it was looked at
         self._turn = 0
+        self._looked_at = 0.0  # by the loop's clock
 
     def look(self) -> None:
-        """Look at the partitions whose turn it is. What can't be looked at now is seen by the next look."""
+        """Look at the partitions whose turn it is. What can't be looked at now is seen by the next look, unless that
+        comes so late that Redis has forgotten it: then the connection is replaced, so that all rooms are read.
+        """
+        now = asyncio.get_running_loop().time()
+        if not self._channels.open_rooms:
+            self._looked_at = now
+        elif now - max(self._looked_at, self._channels.opened_at) > KEPT_SECONDS:
+            log.warning("the rooms' heads were not looked at in time: the rooms are read")
+            self._channels.abort()
+            return
         self._turn = (self._turn + 1) % TURNS
         for partition in self._channels.open_rooms:
             if partition % TURNS == self._turn:
@@ -47,6 +63,7 @@ class Heads:
         if isinstance(reply, Exception):
             return
         self._since[partition] = reply[0]
+        self._looked_at = asyncio.get_running_loop().time()
         if len(reply) > 1 and (heads := self._of_open_rooms(partition, reply)):
             self._channels.probe.follow(partial(self._channels.tell_heads, heads))
 

@@ -50,6 +50,7 @@ class Channels:
     ) -> None:
         self.probe = Probe(link, control[-1], self.abort)
         self.open_rooms: Counter[int] = Counter()
+        self.opened_at = 0.0  # by the loop's clock
         self.listener: Listener | None = None
         self.run_id = ""  # of the server, as `Link.run_id`
         self.problem: Exception | None = None  # as of `Link`
@@ -154,6 +155,7 @@ class Channels:
         if not connection.is_open:
             raise out_of_reach()
         self._connection = connection
+        self.opened_at = asyncio.get_running_loop().time()
         self.probe.begin()
         try:
             for packed in self._endpoint.greeting:

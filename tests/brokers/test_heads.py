@@ -116,3 +116,17 @@ async def test_only_partitions_with_open_rooms_are_looked_at(a: Node, monkeypatc
         looks.look()
     await a.counts("T1")
     assert not looked_at
+
+
+async def test_when_nobody_could_look_for_too_long_all_rooms_are_read(
+    a: Node, b: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "KEPT_SECONDS", 0.3)
+    address, room = a.address("T1", "chat"), Room()
+    await a.subscribe(address, room)
+    await b.publish(address)
+    await room.until(lambda: room.heads)
+    send = a._link.send
+    monkeypatch.setattr(a._link, "send", lambda packed, done: None if b"changed" in packed else send(packed, done))
+    await room.until(lambda: room.interruptions == 1)
+    await a.listener.until_heard("back")
