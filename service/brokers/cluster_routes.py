@@ -42,6 +42,8 @@ class ShardConnection(CommandConnection):
         code = str(reply).partition(" ")[0]
         if code in {"MOVED", "CLUSTERDOWN"}:
             self._misled()
+        if code == "CLUSTERDOWN":
+            return Unavailable("this part of Redis is not served: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
         return Redirected() if code in _MOVING else super()._refusal(reply)
 
 

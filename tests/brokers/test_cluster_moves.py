@@ -1,10 +1,8 @@
 """Slots that move while they are in use: nothing is lost, the order stays, no epoch ends."""
 
 import asyncio
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import pytest
 
@@ -19,12 +17,11 @@ ALL = Retention(100_000, 300)
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[ValkeyCluster]:
-    with tempfile.TemporaryDirectory(prefix="rc", dir="/tmp") as folder:
-        cluster = ValkeyCluster(Path(folder))
-        cluster.start()
-        yield cluster
-        cluster.stop()
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"))
+    cluster.start()
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture
@@ -63,10 +60,12 @@ class Publisher:
             number = self._sent
             self._sent += 1
             publishing = self._node.publishing(self._address, b'"data":%d' % number, keep=ALL)
-            asyncio.ensure_future(publishing).add_done_callback(lambda done, number=number: self._note(number, done))
+            asyncio.ensure_future(publishing).add_done_callback(partial(self._note, number))
 
-    def _note(self, number: int, done: "asyncio.Future[Any]") -> None:
-        self.results.append((number, done.exception() or done.result()))
+    def _note(self, number: int, done: "asyncio.Future[Publication]") -> None:
+        error = done.exception()
+        assert error is None or isinstance(error, RoomcastError)
+        self.results.append((number, error or done.result()))
 
     async def until(self, count: int) -> None:
         """So many more were acknowledged."""
