@@ -125,6 +125,11 @@ class SentinelGroup:
         """SIGSTOP; it stays so until `stop`."""
         os.kill(self._processes[f"sentinel-{sentinel}"].pid, signal.SIGSTOP)
 
+    def follow(self, server: int) -> None:
+        """Make it the primary's replica now, as the Sentinels do some 10 s after it came back as a primary."""
+        client: Any = self.clients[server]
+        client.replicaof("127.0.0.1", self._shown_ports[self.primary])
+
     async def failed_over(self, old: int, within_seconds: float = 20) -> int:
         """Wait until most Sentinels name another primary than `old`, and it is one; which it is."""
         deadline = time.monotonic() + within_seconds

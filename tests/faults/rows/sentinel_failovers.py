@@ -8,10 +8,11 @@ from tests.support.sentinel import SentinelGroup
 
 
 class Group:
-    """The Sentinels' servers as a deployment to be hurt."""
+    """The Sentinels' servers as a deployment to be hurt. is_hurried: nobody waits until they find who came back."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_hurried: bool) -> None:
         self._folder = folder
+        self._is_hurried = is_hurried
         self._group = SentinelGroup(folder, "appendonly yes")
         self._group.start()
         self.url = self._group.url
@@ -27,6 +28,8 @@ class Group:
 
     def heal(self, server: int, way: Way) -> None:
         {"killed": self._group.restart, "frozen": self._group.thaw, "cut off": self._group.reconnect}[way](server)
+        if self._is_hurried:
+            self._group.follow(server)
 
     def serving(self) -> list[Path]:
         return [self._folder / f"server-{self._group.primary}"]
@@ -34,7 +37,7 @@ class Group:
 
 async def run(run: Run) -> Outcome:
     """Each way in turn."""
-    group = Group(run.folder / "s")
+    group = Group(run.folder / "s", is_hurried=run.is_short)
     run.ending.callback(group.stop)
     return await try_failovers(run, group, ("killed", "frozen", "cut off"))
 
