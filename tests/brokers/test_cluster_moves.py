@@ -14,6 +14,7 @@ from tests.support.valkey_cluster import ValkeyCluster
 pytestmark = pytest.mark.anyio
 
 ALL = Retention(100_000, 300)
+REPLICATED = Retention(100_000, 300, None, is_replicated=True)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,9 @@ async def move(cluster: ValkeyCluster, address: RoomAddress, pause_seconds: floa
 class Publisher:
     """Publishes numbers to a room, many in flight, and writes down what became of each, in the order of the answers."""
 
-    def __init__(self, node: Node, address: RoomAddress) -> None:
+    def __init__(self, node: Node, address: RoomAddress, keep: Retention = ALL) -> None:
         self.results: list[tuple[int, Publication | RoomcastError]] = []
+        self._keep = keep
         self._node = node
         self._address = address
         self._task = asyncio.create_task(self._run())
@@ -59,7 +61,7 @@ class Publisher:
             await asyncio.sleep(0.001)
             number = self._sent
             self._sent += 1
-            publishing = self._node.publishing(self._address, b'"data":%d' % number, keep=ALL)
+            publishing = self._node.publishing(self._address, b'"data":%d' % number, keep=self._keep)
             asyncio.ensure_future(publishing).add_done_callback(partial(self._note, number))
 
     def _note(self, number: int, done: "asyncio.Future[Publication]") -> None:
@@ -182,3 +184,39 @@ async def test_a_move_in_one_step_loses_nothing_either(a: Node, b: Node, cluster
     assert {result.epoch for _, result in publisher.stored} == {epoch}
     assert [result.offset for _, result in publisher.stored] == list(range(2, 2 + len(publisher.results)))
     await room.until(lambda: room.interruptions)
+
+
+async def test_replicated_publishes_wait_for_the_replicas_of_their_own_primary(a: Node, cluster: ValkeyCluster) -> None:
+    address = a.address("T1", "replicated")
+    frozen = next(server for server in cluster.primaries() if server != cluster.primary_of(f"p{address.partition}"))
+    (replica,) = cluster.replicas_of(frozen)
+    elsewhere = next(a.address("T1", f"r-{n}") for n in range(99) if serves(cluster, frozen, a.address("T1", f"r-{n}")))
+    assert (await a.publish(elsewhere, keep=REPLICATED)).offset == 1
+    cluster.freeze(replica)
+    try:
+        for offset in (1, 2):
+            assert (await a.publish(address, keep=REPLICATED)).offset == offset
+        with pytest.raises(Unavailable, match="unknown"):
+            await a.publish(elsewhere, keep=REPLICATED)
+    finally:
+        cluster.thaw(replica)
+    await cluster.until_whole()
+
+
+def serves(cluster: ValkeyCluster, server: int, address: RoomAddress) -> bool:
+    return cluster.primary_of(f"p{address.partition}") == server
+
+
+async def test_replicated_publishes_keep_their_order_while_their_slot_moves(a: Node, cluster: ValkeyCluster) -> None:
+    address = a.address("T1", "replicated-moves")
+    epoch = (await a.publish(address, keep=REPLICATED)).epoch
+    publisher = Publisher(a, address, REPLICATED)
+    for _ in range(2):
+        await publisher.until(20)
+        await move(cluster, address)
+    await publisher.until(20)
+    await publisher.end()
+    assert [number for number, _ in publisher.results] == sorted(number for number, _ in publisher.results)
+    assert {result.epoch for _, result in publisher.stored} == {epoch}
+    kept = dict(await everything(a, address))
+    assert [kept[result.offset] for _, result in publisher.stored] == [b'"data":%d' % n for n, _ in publisher.stored]
