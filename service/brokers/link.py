@@ -96,6 +96,7 @@ class Link:
         """The pulse went on. False: another node has begun a generation, since data is lost, or it is lost now; connect
         anew then.
         """
+        self.publishes.beat += 1
         goes_on = mark.generation == self.mark.generation and mark.pulse > self.mark.pulse
         self.mark = max(self.mark, mark)
         return goes_on

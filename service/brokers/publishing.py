@@ -16,7 +16,7 @@ from service.brokers.budget import HistoryBudget
 from service.brokers.cluster_replication import ClusterReplication
 from service.brokers.keys import Keyspace, RoomKeys
 from service.brokers.link import Link
-from service.brokers.pulse import COMPARED_BYTES, Acknowledged
+from service.brokers.pulse import COMPARED_BYTES
 from service.brokers.replication import Replication, not_replicated
 from service.brokers.resp import behind, bulk, report_mistake
 
@@ -143,13 +143,9 @@ class Publishing:
                         batch.address.tenant_id, batch.address.room, batch.retention.tenant_bytes
                     )
                 if is_safe:
-                    self._link.publishes.latest[batch.address.partition] = Acknowledged(
-                        batch.address,
-                        epoch,
-                        offset + len(batch.dones) - 1,
-                        batch.messages[-1][:COMPARED_BYTES],
-                        asyncio.get_running_loop().time(),
-                    )
+                    publishes, message = self._link.publishes, batch.messages[-1][:COMPARED_BYTES]
+                    last = (batch.address, epoch, offset + len(batch.dones) - 1, message, publishes.beat)
+                    publishes.latest[batch.address.partition] = last
             if not is_safe:
                 reply = not_replicated()
         for place, done in enumerate(batch.dones):
