@@ -1,8 +1,8 @@
 """`RedisConnectionManager`: the `Broker` over one Redis or Valkey, and the task that keeps it connected."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Sequence
+from typing import Final
 
 import structlog
 
@@ -25,6 +25,7 @@ from service.brokers.publishing import Publishing
 from service.brokers.registry import Registry
 from service.brokers.restoration import enter_again
 from service.brokers.shares import Shares
+from service.brokers.supervision import supervise
 from service.brokers.wires import is_cluster, lay_cluster_wires, lay_wires
 from service.protocol.errors import RoomcastError, Unavailable
 
@@ -124,9 +125,11 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
         self._channels.listener = self.listener
         try:
             await self._come_online()
-        except BaseException:
-            self._drop()
-            raise
+        except BaseException as error:
+            if not self._is_online or isinstance(error, Unsuitable):
+                self._drop()
+                raise
+            self._lost.set()  # a part of a Cluster is away: the others are served
         waits = self._link.redis_uptime_seconds < self._sweep_delay_seconds  # then other nodes are just coming back
         self._sweeps_from = asyncio.get_running_loop().time() + (self._sweep_delay_seconds if waits else 0.0)
 
@@ -144,7 +147,7 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
                 self._keep_probed,
                 self._keep_heads,
             ):
-                parts.create_task(_supervise(part), name=part.__name__)
+                parts.create_task(supervise(part), name=part.__name__)
 
     async def stop(self) -> None:
         """Hand the lease back, with all connections, members and claims under it, and disconnect."""
@@ -285,17 +288,3 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
             await asyncio.sleep(LOOK_SECONDS / TURNS)
             if self._is_online:
                 self._look()
-
-
-async def _supervise(part: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a part of the listener for ever; what it raises is logged, and it begins again."""
-    while True:
-        try:
-            await part()
-            return
-        except RoomcastError as error:  # Redis was lost: `_keep_connected` says so
-            log.info("a command to Redis failed", reason=part.__name__, error=str(error))
-        except Exception:
-            telemetry.counters.faults += 1
-            log.exception("a part of the Redis listener failed", reason=part.__name__)
-        await asyncio.sleep(jittered(MIN_RETRY_SECONDS))

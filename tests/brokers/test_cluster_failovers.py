@@ -171,13 +171,19 @@ async def test_publishes_and_joins_go_on_while_the_primary_of_the_leases_fails_o
     await eventually(counted, seconds=8)
 
 
-async def test_a_node_does_not_start_while_a_part_is_lost_and_says_why(nodes: Nodes, cluster: ValkeyCluster) -> None:
-    cluster.kill(0)
-    with pytest.raises((OSError, Unavailable)):
-        await nodes.start(cluster.url, "node-a")
-    await cluster.failed_over(0)
-    node = await nodes.start(cluster.url, "node-b")
+async def test_a_node_starts_while_a_part_is_lost_and_not_while_that_of_the_leases_is(
+    nodes: Nodes, cluster: ValkeyCluster
+) -> None:
+    first, (lost, other) = leaders(cluster)
+    cluster.kill(lost)
+    node = await nodes.start(cluster.url, "node-a", lease_seconds=6.0)
     assert node.is_ready
+    assert (await node.publish(room_on(node, cluster, other))).offset == 1
+    there = room_on(node, cluster, await cluster.failed_over(lost))
+    assert (await publishes(node, there)).offset == 1
+    cluster.kill(first)
+    with pytest.raises((OSError, Unavailable)):
+        await nodes.start(cluster.url, "node-b")
 
 
 async def test_a_primary_that_comes_back_with_all_its_data_before_anybody_is_promoted_keeps_its_epochs(
