@@ -201,10 +201,12 @@ class Link:
         mark = await greet(connection, server, self._policy, Keyspace.SYSTEM, known)
         is_kept = mark.generation == known.generation
         if is_kept and server.run_id != self._last_run_id and not await self.publishes.are_there(connection):
-            log.warning("Redis has lost what it acknowledged last: all rooms begin new epochs")
+            log.warning("Redis has lost what it acknowledged last")
             mark = await greet(connection, server, self._policy, Keyspace.SYSTEM, mark._replace(pulse=mark.pulse + 1))
         if mark.generation != known.generation:
             self.publishes = LastPublishes()
+            if known.generation:
+                log.warning("the data of Redis is not known to go on: all rooms begin new epochs")
         return mark
 
     def abort(self) -> None:

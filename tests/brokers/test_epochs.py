@@ -87,6 +87,7 @@ async def test_a_backup_that_was_put_back_is_found_out_by_nodes_that_live(
         assert head.epoch != before.epoch
         assert (await a.publish(address)).position == Position(head.epoch, head.offset + 1)
     assert room.interruptions
+    assert a.mark[0] == b.mark[0], "the second one to come back found it dealt with"
 
 
 @KEEPS
