@@ -9,10 +9,11 @@ import pytest
 from service.protocol.events import Closing, ErrorEvent, Joined, Message
 from service.tenants.audit import OPERATOR
 from tests.support.fixtures import Cluster, Connect, NewTenant
+from tests.support.frames import masked_frame
 from tests.support.live_server import LiveNode
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant
-from tests.support.wire_client import BINARY, CLOSE, TEXT, Client, Refused, handshake, masked_frame
+from tests.support.wire_client import BINARY, CLOSE, TEXT, Client, Refused, handshake
 
 pytestmark = pytest.mark.anyio
 

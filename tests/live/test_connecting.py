@@ -8,9 +8,10 @@ from service.commands.dispatch import COMMANDS
 from service.protocol.events import Closing, Joined, WelcomeLimits
 from service.tenants.audit import OPERATOR
 from tests.support.fixtures import Connect, NewTenant
+from tests.support.frames import masked_frame
 from tests.support.live_server import LiveNode
 from tests.support.tenants import Tenant
-from tests.support.wire_client import JSON, MSGPACK, TEXT, Refused, handshake, masked_frame
+from tests.support.wire_client import JSON, MSGPACK, TEXT, Refused, handshake
 
 pytestmark = pytest.mark.anyio
 

@@ -9,10 +9,11 @@ import pytest
 
 from service.protocol.events import ErrorEvent, Message, Pong
 from tests.support.fixtures import Connect
+from tests.support.frames import masked_frame
 from tests.support.live_server import LiveNode
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant
-from tests.support.wire_client import BINARY, PING, TEXT, Client, Refused, handshake, masked_frame
+from tests.support.wire_client import BINARY, PING, TEXT, Client, Refused, handshake
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,6 @@ from struct import pack, unpack
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
-from websockets.utils import apply_mask
 
 from service.protocol.events import (
     Closing,
@@ -28,6 +27,7 @@ from service.protocol.events import (
     WebSocketEvent,
     Welcome,
 )
+from tests.support.frames import masked_frame
 
 JSON: Final = "roomcast.v1.json"
 MSGPACK: Final = "roomcast.v1.msgpack"
@@ -78,8 +78,12 @@ class Client:
     async def open(cls, address: str, token: str, *, welcomed: bool = True, **options: Any) -> "Client":
         """Connect (options as of `handshake`) and take `welcome`. Raises Refused."""
         client = await handshake(address, token, **options)
-        if welcomed:
-            client.welcome = await client.expects(Welcome)
+        try:
+            if welcomed:
+                client.welcome = await client.expects(Welcome)
+        except BaseException:
+            client.drop()
+            raise
         return client
 
     # Sending
@@ -292,12 +296,3 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
     return int(first.split()[1]), headers
-
-
-def masked_frame(payload: bytes, opcode: int, *, is_final: bool = True) -> bytes:
-    """A client's frame (RFC 6455, section 5.2)."""
-    first = opcode | (0x80 if is_final else 0)
-    size = len(payload)
-    large = pack("!BBH", first, 0x80 | 126, size) if size < 65_536 else pack("!BBQ", first, 0x80 | 127, size)
-    mask = os.urandom(4)
-    return (pack("!BB", first, 0x80 | size) if size < 126 else large) + mask + apply_mask(payload, mask)
