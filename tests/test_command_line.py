@@ -255,8 +255,9 @@ def test_a_token_that_is_no_good_and_a_room_that_is_not_allowed_end_a_listener(d
     assert refused("publish", "chat", "1", "--url", demo.url, "--token", token).startswith("Error: Not published: ")
 
 
-def test_a_redis_out_of_reach_is_told_in_one_sentence_with_the_remedy(tmp_path: Path) -> None:
-    done = roomcast("serve", "--port", "0", "--data-dir", str(tmp_path), "--redis-url", "redis://127.0.0.1:1")
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "redis+sentinel://:x@127.0.0.1:1/main"])
+def test_a_redis_out_of_reach_is_told_in_one_sentence_with_the_remedy(tmp_path: Path, url: str) -> None:
+    done = roomcast("serve", "--port", "0", "--data-dir", str(tmp_path), "--redis-url", url)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     sentence = done.stderr.splitlines()[-1]

@@ -51,8 +51,8 @@ def readable() -> Iterator[None]:
         yield
     except ValueError:  # its text may hold a part of the password
         raise Unsuitable(
-            "the URL of Redis can't be read: write it as redis://user:password@host:port/database, or as the table of "
-            "settings says, with /, @, : and % in a password percent-encoded"
+            "the URL of Redis can't be read: write it as redis://user:password@host:port/database, or as docs/redis.md "
+            "says, with /, @, : and % in a password percent-encoded"
         ) from None
 
 
