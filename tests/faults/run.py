@@ -61,7 +61,8 @@ class Outcome(msgspec.Struct, kw_only=True):
 class Run:
     """One round: a seeded chance, the servers and clients that it starts, and the log of all they saw.
 
-    times: how many faults this round is to try. is_short: the round of CI, which has 15 s. folder: the round's own,
+    times: how many faults this round is to try. is_short: the round of CI, which has 15 s. patience: by how much bounds
+    of time are longer there, where other tests have the cores. folder: the round's own,
     with a short path. log: every record, for the checker; a row with clients of its own appends to it. ending: an
     `AsyncExitStack`, for what a row starts itself (a proxy, a group of Sentinels); it is unwound after the nodes' end.
     """
@@ -70,6 +71,7 @@ class Run:
         self.seed = seed
         self.times = times
         self.is_short = is_short
+        self.patience = 3.0 if is_short else 1.0
         self.folder = folder
         self.chance = random.Random(seed)
         self.log: list[Record] = []
@@ -141,13 +143,14 @@ class Run:
 
         Presence counts from the fault's end, that is from this call: `within_seconds` is at most 10 for it.
         """
+        within_seconds *= self.patience
         for node in self.nodes:
             try:
                 await node.becomes(200, within_seconds)
             except AssertionError as error:
                 self.complain("recovery", f"{node.address} was not ready within {within_seconds} s: {error}")
         for load in self._loads:
-            await load.presence_is_right(min(within_seconds, 10))
+            await load.presence_is_right(min(within_seconds, 10 * self.patience))
 
     # Clients
 
@@ -182,7 +185,7 @@ class Run:
     def recovered(self, seconds: float, *, within_seconds: float) -> None:
         """Note how long publishing took to come back; complain if it took too long."""
         self._recovery_seconds.append(seconds)
-        if seconds > within_seconds:
+        if seconds > within_seconds * self.patience:
             self.complain("recovery", f"publishing again after {seconds:.2f} s, not {within_seconds} s")
 
     @contextmanager

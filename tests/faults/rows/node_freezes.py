@@ -14,7 +14,7 @@ async def run(run: Run) -> Outcome:
     await run.start_nodes(3, valkey.url)
     await run.make_tenants(1 if run.is_short else 3)
     back_seconds = 0.0
-    async with run.load(rooms=5, subscribers=10, watchers=3, messages_per_second=150) as load:
+    async with run.load(rooms=5, subscribers=10, watchers=3, messages_per_second=80 if run.is_short else 150) as load:
         for number in range(run.times):
             await asyncio.sleep(run.chance.uniform(0.2, 1.2))
             is_past_its_lease = not run.is_short and number % 2 == 1
@@ -29,7 +29,7 @@ async def run(run: Run) -> Outcome:
             finally:
                 victim.thaw()
             run.recovered(await load.publishes_again(), within_seconds=2)
-            back_seconds = max(back_seconds, await load.presence_is_right(10))
+            back_seconds = max(back_seconds, await load.presence_is_right(10 * run.patience))
     return run.outcome(presence_right_after_waking_seconds=back_seconds)
 
 

@@ -14,8 +14,10 @@ async def run(run: Run) -> Outcome:
     await run.start_nodes(3, valkey.url)
     await run.make_tenants(1 if run.is_short else 6)
     rooms, subscribers = (5, 10) if run.is_short else (10, 50)
-    slowest_seconds = 0.0
-    async with run.load(rooms=rooms, subscribers=subscribers, watchers=2, messages_per_second=200) as load:
+    slowest_seconds, bound_seconds = 0.0, PRESENCE_SECONDS * run.patience
+    async with run.load(
+        rooms=rooms, subscribers=subscribers, watchers=2, messages_per_second=80 if run.is_short else 200
+    ) as load:
         for _ in range(run.times):
             await asyncio.sleep(run.chance.uniform(0.2, 1.2))
             apart = asyncio.create_task(asyncio.sleep(0 if run.is_short else APART_SECONDS))
@@ -23,7 +25,7 @@ async def run(run: Run) -> Outcome:
             await asyncio.to_thread(victim.kill)
             again_seconds = await load.publishes_again()
             run.recovered(again_seconds, within_seconds=5)
-            presence_seconds = again_seconds + await load.presence_is_right(PRESENCE_SECONDS - again_seconds)
+            presence_seconds = again_seconds + await load.presence_is_right(bound_seconds - again_seconds)
             slowest_seconds = max(slowest_seconds, presence_seconds)
             await run.restart(victim)
             await apart

@@ -10,7 +10,7 @@ async def run(run: Run) -> Outcome:
     await run.start_nodes(2 if run.is_short else 3, valkey.url, drain_seconds=1 if run.is_short else 5)
     await run.make_tenants(1 if run.is_short else 3)
     most = 0
-    async with run.load(rooms=5, subscribers=20, watchers=2, messages_per_second=150) as load:
+    async with run.load(rooms=5, subscribers=20, watchers=2, messages_per_second=80 if run.is_short else 150) as load:
         for _ in range(run.times):
             before = {each.name: each.connects for each in load.everybody}
             for node in run.nodes:

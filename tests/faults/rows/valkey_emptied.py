@@ -79,7 +79,7 @@ async def run(run: Run) -> Outcome:
     await run.start_nodes(2, valkey.url, redis_is_embedded=True)
     await run.make_tenants(1 if run.is_short else 2)
     ways = [run.chance.choice(SHORT)] if run.is_short else [run.chance.choice(WAYS) for _ in range(run.times)]
-    async with run.load(rooms=5, subscribers=10, watchers=2, messages_per_second=150) as load:
+    async with run.load(rooms=5, subscribers=10, watchers=2, messages_per_second=80 if run.is_short else 150) as load:
         for way in ways:
             await asyncio.sleep(run.chance.uniform(1, 2))
             before = len(run.log)
