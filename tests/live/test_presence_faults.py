@@ -132,7 +132,8 @@ async def test_a_frozen_node_s_members_go_and_come_back_when_it_wakes(doomed: Cl
     for watcher in crowd.watchers:
 
         def is_awake(watcher: Watcher = watcher) -> bool:
-            state = watcher.members[connection].state
+            member = watcher.members.get(connection)  # none while it lists the members anew
+            state = None if member is None else member.state
             return isinstance(state, Raw) and bool(watcher.client.value(state) == "awake")
 
         await watcher.until(is_awake)
