@@ -72,12 +72,13 @@ def _take_place(session: Session, command: Publish, answer: Answer, place: Place
     member = session.rooms.get(command.room)
     if stored.duplicate:
         answer.give(_published(session, command, position, duplicate=True))
-    elif answer.take_place():
-        pass
-    elif member is None or not member.awaits(stored.position):
+        return
+    place.epoch, place.offset, place.position = stored.epoch, stored.offset, position
+    if answer.take_place():
+        return
+    if member is None or not member.awaits(stored.position):
         answer.give_position(position)
     else:
-        place.epoch, place.offset, place.position = stored.position.epoch, stored.position.offset, position
         member.room.expect(stored.position)
 
 

@@ -62,9 +62,12 @@ class Answer:
             self.lane.advance()
 
     def take_place(self) -> bool:
-        """Redis has the message of this publish: if it came around already, its place is taken now. False: not yet."""
-        if self.place is not None and self.place.awaits_redis:
+        """Redis has the message of this publish: if it came around already, or was passed, it is answered now. False:
+        it is still to come.
+        """
+        if self.place is not None:
             self.place.awaits_redis = False
+        if self.lane.held is not None:
             self.lane.advance()
         return self.frame is not None
 

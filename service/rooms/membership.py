@@ -25,6 +25,7 @@ class Membership:
 
     joined_offset: the head at the join; messages up to it are old ones, the connection's own included.
     offset: the last message it has, or passed over; counts only while it stands aside or takes its own messages.
+    before: the same of the epoch before, whose last deliveries may still be under way when the room is in the next.
     is_recovering: it is fed from history, and takes nothing of the deliveries.
     is_leaving: Redis is told that it leaves, so that no new lease enters it again.
     held: what it may not get before an earlier answer, or None.
@@ -32,7 +33,8 @@ class Membership:
     """
 
     __slots__ = (
-        "connection", "feed", "held", "is_leaving", "is_recovering", "joined_offset", "offset", "room", "state"
+        "before", "connection", "feed", "held", "is_leaving", "is_recovering", "joined_offset", "offset", "room",
+        "state",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", room: "Room") -> None:
@@ -40,6 +42,7 @@ class Membership:
         self.room = room
         self.joined_offset = 0
         self.offset = 0
+        self.before: Position | None = None
         self.is_recovering = self.is_leaving = False
         self.state = b""
         self.held: list[Item] | None = None
@@ -62,11 +65,14 @@ class Membership:
             envelope = item.envelope
             if envelope is None:
                 self._send(item)
-            elif envelope.epoch == self.room.epoch and envelope.offset <= self.offset:
-                continue
-            elif not self._take_message(item, envelope):
+            elif not self._is_behind(envelope) and not self._take_message(item, envelope):
                 self._hold(items[index:])
                 return
+
+    def begin_epoch(self, ended: str, offset: int) -> None:
+        """The room goes on in another epoch, behind `offset`."""
+        self.before = Position(ended, self.offset)
+        self.joined_offset = self.offset = offset
 
     def give_up(self) -> None:
         """Something that it was to get could not be handed on: the client comes back, and recovers it."""
@@ -113,6 +119,13 @@ class Membership:
         if lane is not None and lane.held is self:
             lane.held = None
 
+    def _is_behind(self, envelope: Envelope) -> bool:
+        """Whether it has this message, or has passed it over."""
+        if envelope.epoch == self.room.epoch:
+            return envelope.offset <= self.offset
+        before = self.before
+        return before is not None and envelope.epoch == before.epoch and envelope.offset <= before.offset
+
     def _take_message(self, item: Item, envelope: Envelope) -> bool:
         """Take one message; False if it must wait for an earlier answer."""
         origin = envelope.origin
@@ -135,6 +148,10 @@ class Membership:
 
     def _place(self, lane: Lane, item: Item, envelope: Envelope) -> bool:
         origin = envelope.origin
+        if not lane.is_next(origin.reference):
+            # What stands before it will not come around any more: a gap passed it before Redis told of its place.
+            ended_epochs = self.room.ended_epochs if envelope.epoch == self.room.epoch else ()
+            lane.pass_offset(envelope.epoch, envelope.offset - 1, ended_epochs)
         if lane.is_next(origin.reference):
             if origin.echo:
                 self._send(item)

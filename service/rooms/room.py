@@ -149,7 +149,7 @@ class Room:
             # Late messages of an epoch that ended must not bring it back; two are more than can be under way.
             self.ended_epochs = (self.epoch, *self.ended_epochs[:1])
             for member in self.members:
-                member.joined_offset = member.offset = head.offset
+                member.begin_epoch(self.epoch, head.offset)
         self.epoch, self.offset = head.epoch, head.offset
         if self.is_caught_up or self.expected_epoch in self.ended_epochs:
             self.expected_offset = 0

@@ -204,3 +204,20 @@ def test_a_message_that_not_all_replicas_confirmed_shows_behind_the_refusal_of_i
     answer.give(b'\x81\x10{"type":"error"}')
     assert [event["type"] for event in alice.events] == ["error", "message", "message"]
     assert alice.offsets == [1, 2]
+
+
+def test_a_publish_that_a_gap_swallowed_is_answered_before_the_next_one_that_comes_around() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    swallowed, next_one = publish(around, 1), publish(around, 2)
+    around.arrive(message(1))
+    around.room.skip_to(Position(EPOCH, 3), "expired")
+    around.arrive(message(*mine(4, 2)), message(5))
+    assert alice.offsets == [1]
+    assert swallowed.place is not None
+    swallowed.place.epoch, swallowed.place.offset, swallowed.place.position = EPOCH, 3, f"{EPOCH}:3"
+    assert swallowed.take_place()
+    assert next_one.frame is not None
+    assert [event.get("position") or event.get("offset") for event in alice.events] == [
+        1, None, f"{EPOCH}:3", f"{EPOCH}:4", 5
+    ]  # fmt: skip

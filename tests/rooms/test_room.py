@@ -75,6 +75,15 @@ def test_another_epoch_is_told_once_and_the_old_one_never_comes_back(around: Sur
     assert around.room.epoch == "e2"
 
 
+def test_who_joined_ahead_of_this_node_gets_only_what_lies_behind_also_when_the_epoch_ends_meanwhile(
+    around: Surroundings,
+) -> None:
+    bob = around.join("bob", head=2)
+    around.arrive(message(1), message(2), message(3), message(1, "e2"))
+    assert bob.offsets == [3, 1]
+    assert gaps(bob.events) == [(f"{EPOCH}:3", "e2:0", "epoch")]
+
+
 def test_who_joined_ahead_of_this_node_gets_only_what_lies_behind_its_head(around: Surroundings) -> None:
     alice = around.join("alice")
     around.arrive(message(1))
