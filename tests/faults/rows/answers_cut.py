@@ -23,6 +23,8 @@ from tests.support.wire_client import Refused as RefusedHandshake
 
 ROOMS: Final = 30
 PUBLISHERS: Final = 60  # at once; so many answers are cut at most when a connection to Redis ends
+ROOMS_IN_CI: Final = 5
+PUBLISHERS_IN_CI: Final = 20
 CUT_AT_THE_CLIENT: Final = 0.32
 CUT_AT_REDIS: Final = 0.004  # and with it all that are on their way on that connection
 DROP_WITHIN_SECONDS: Final = 0.01  # of sending: before, while and after the node works on it
@@ -63,8 +65,7 @@ class Publisher:
             self._log.append(Started(self.name, room_of(self._tenant, self._room), key))
             command = {"type": "publish", "room": self._room, "data": {"key": key}, "key": key, "id": key}
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    event = await over(node, command)
+                event = await over(node, command)
             except AnswerCut:
                 self.cut += 1
                 continue
@@ -90,9 +91,9 @@ class Publisher:
         client = self._sockets[node]
         await client.sends_value(command)
         await self._perhaps_cut(node)
-        event = await client.next()
+        event = await client.next(PATIENCE_SECONDS)
         while getattr(event, "id", None) != command["id"]:
-            event = await client.next()
+            event = await client.next(PATIENCE_SECONDS)
         return event
 
     async def _over_http(self, node: str, command: Mapping[str, object]) -> WebSocketEvent:
@@ -104,10 +105,11 @@ class Publisher:
         head = f"Authorization: Bearer {self._token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         writer.write(f"POST /v1/commands HTTP/1.1\r\nHost: test\r\n{head}\r\n\r\n".encode() + body)
         await self._perhaps_cut(node)
-        answered = await reader.readuntil(b"\r\n\r\n")
-        length = LENGTH.search(answered)
-        assert length is not None, answered
-        body = await reader.readexactly(int(length[1]))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            answered = await reader.readuntil(b"\r\n\r\n")
+            length = LENGTH.search(answered)
+            assert length is not None, answered
+            body = await reader.readexactly(int(length[1]))
         if answered.split(b" ", 2)[1] == b"200":
             return msgspec.json.decode(body, type=Published)
         problem = msgspec.json.decode(body)
@@ -147,12 +149,13 @@ async def run(run: Run) -> Outcome:
         for number in todo:
             await publisher.publish(f"{publisher.name}/{number}")
 
-    async with run.load(rooms=ROOMS, publishers_per_room=1, messages_per_second=10, rooms_per_subscriber=ROOMS) as load:
+    rooms, count = (ROOMS_IN_CI, PUBLISHERS_IN_CI) if run.is_short else (ROOMS, PUBLISHERS)
+    async with run.load(rooms=rooms, publishers_per_room=1, messages_per_second=10, rooms_per_subscriber=rooms) as load:
         publishers = [
             Publisher(
-                f"many-{number}", tenant, load.rooms[number % ROOMS], list(run.nodes), run.log, f"{run.seed} {number}"
+                f"many-{number}", tenant, load.rooms[number % rooms], list(run.nodes), run.log, f"{run.seed} {number}"
             )
-            for number in range(PUBLISHERS)
+            for number in range(count)
         ]
         proxy.set(lost_replies=CUT_AT_REDIS, lost_replies_of=scripts.PUBLISH.digest)
         await asyncio.gather(*map(work, publishers))
@@ -173,6 +176,6 @@ ROW = Row(
     done_when="after retries with the same key each of 100,000 messages is there once",
     full_times=100_000,
     round_times=20_000,
-    short_times=1_000,
+    short_times=500,
     run=run,
 )

@@ -18,6 +18,7 @@ NODES: Final = 3
 TAIL_SECONDS: Final = 2.0
 TAIL_ROOMS: Final = 20
 TRIALS_PER_ROOM: Final = 5
+TRIALS_PER_ROOM_IN_CI: Final = 2
 
 
 class Tails:
@@ -26,10 +27,11 @@ class Tails:
     seconds: of each message, from its acknowledgement until all listeners had it.
     """
 
-    def __init__(self, tenant: Tenant, nodes: list[Served]) -> None:
+    def __init__(self, tenant: Tenant, nodes: list[Served], trials_per_room: int) -> None:
         self.seconds: list[float] = []
         self._tenant = tenant
         self._nodes = nodes
+        self._trials_per_room = trials_per_room
         self._rooms = [f"tail-{number}" for number in range(TAIL_ROOMS)]
         self._missing: dict[str, int] = {}
         self._arrived: dict[str, asyncio.Event] = {}
@@ -59,7 +61,7 @@ class Tails:
 
     async def _try(self, rest: Rest, room: str) -> None:
         loop = asyncio.get_running_loop()
-        for number in range(TRIALS_PER_ROOM):
+        for number in range(self._trials_per_room):
             key = f"{room}/{number}"
             self._missing[key], self._arrived[key] = len(self._nodes), asyncio.Event()
             await rest.publish(room, {"key": key})
@@ -77,8 +79,9 @@ async def run(run: Run) -> Outcome:
     valkey = run.start_valkey()
     proxy = run.ending.enter_context(Proxy(valkey.url, seed=run.seed))
     await run.start_nodes(NODES, proxy.url)
-    await run.make_tenants(2)
-    tails = Tails(run.tenants[0], list(run.nodes))
+    await run.make_tenants(1 if run.is_short else 2)
+    trials = TRIALS_PER_ROOM_IN_CI if run.is_short else TRIALS_PER_ROOM
+    tails = Tails(run.tenants[0], list(run.nodes), trials)
     async with run.load(
         rooms=8, publishers_per_room=1, subscribers=15, rooms_per_subscriber=8, messages_per_second=300
     ) as load:

@@ -14,7 +14,7 @@ async def run(run: Run) -> Outcome:
     """Every other time longer than leases last; in CI only less."""
     valkey = run.start_valkey()
     await run.start_nodes(2, valkey.url)
-    await run.make_tenants(2)
+    await run.make_tenants(1 if run.is_short else 2)
     askers = []
     async with run.load(messages_per_second=50) as load:
         for number in range(run.times):

@@ -16,7 +16,7 @@ async def run(run: Run) -> Outcome:
     """Little room is left, until nothing is taken any more; some time later there is room again."""
     valkey = run.start_valkey()
     await run.start_nodes(2, valkey.url)
-    await run.make_tenants(2)
+    await run.make_tenants(1 if run.is_short else 2)
     client: Any = valkey.client
     loop = asyncio.get_running_loop()
     askers = []

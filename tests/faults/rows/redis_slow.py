@@ -17,7 +17,7 @@ async def run(run: Run) -> Outcome:
     valkey = run.start_valkey()
     proxy = run.ending.enter_context(Proxy(valkey.url, seed=run.seed))
     await run.start_nodes(2, proxy.url)
-    await run.make_tenants(2)
+    await run.make_tenants(1 if run.is_short else 2)
     askers = []
     async with run.load(messages_per_second=50) as load:
         for number in range(run.times):
