@@ -78,9 +78,9 @@ def test_another_epoch_is_told_once_and_the_old_one_never_comes_back(around: Sur
 def test_who_joined_ahead_of_this_node_gets_only_what_lies_behind_also_when_the_epoch_ends_meanwhile(
     around: Surroundings,
 ) -> None:
-    bob = around.join("bob", head=2)
+    alice, bob = around.join("alice"), around.join("bob", head=2)
     around.arrive(message(1), message(2), message(3), message(1, "e2"))
-    assert bob.offsets == [3, 1]
+    assert (alice.offsets, bob.offsets) == ([1, 2, 3, 1], [3, 1])
     assert gaps(bob.events) == [(f"{EPOCH}:3", "e2:0", "epoch")]
 
 
