@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any
 
-from tests.support.conversation import RETRY_SECONDS, Insider, Lookout, Participant, Served, place_of, room_of
-from tests.support.records import Counter, Kept, Place, Quiet, Record, Sees
+from tests.support.conversation import CANARY, RETRY_SECONDS, Insider, Lookout, Participant, Served, place_of, room_of
+from tests.support.records import Counter, Heard, Kept, Place, Quiet, Record, Sees
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant
 
@@ -218,7 +218,7 @@ class Load:
         heads = {}
         async with Rest(self._nodes[0].address, tenant.api_key) as rest:
             for room in self.rooms:
-                page = await self._read(rest, f"/v1/rooms/{room}/messages?limit=1000")
+                page = await self._read(rest, tenant, f"/v1/rooms/{room}/messages?limit=1000")
                 heads[room] = place_of(page["position"])
                 for message in page["messages"]:
                     where = (heads[room][0], message["offset"])
@@ -233,8 +233,8 @@ class Load:
         for node in self._nodes:
             async with Rest(node.address, tenant.api_key) as rest:
                 while True:
-                    seen = {room: await self._read_members(rest, room) for room in self.rooms}
-                    counts = await self._read(rest, "/v1/counts")
+                    seen = {room: await self._read_members(rest, tenant, room) for room in self.rooms}
+                    counts = await self._read(rest, tenant, "/v1/counts")
                     is_right = seen == live and all(counts[name] == count for name, count in counted.items())
                     if is_right or asyncio.get_running_loop().time() > deadline:
                         break
@@ -245,16 +245,17 @@ class Load:
                 self._log.append(Counter(f"{name} of {tenant.name} at {node.address}", counts[name], count, count))
         self._log += [Quiet(room_of(tenant, room), connections) for room, connections in live.items()]
 
-    async def _read(self, rest: Rest, path: str) -> Any:
+    async def _read(self, rest: Rest, tenant: Tenant, path: str) -> Any:
         """The answer to a GET, asked again while Redis is away."""
         async with asyncio.timeout(SETTLE_SECONDS):
             while (answer := await rest.ask("GET", path)).status_code == 503:
                 await asyncio.sleep(RETRY_SECONDS)
         assert answer.status_code == 200, answer.text
+        self._log += [Heard("REST", tenant.name, name.decode()) for name in set(CANARY.findall(answer.content))]
         return answer.json()
 
-    async def _read_members(self, rest: Rest, room: str) -> frozenset[str]:
-        page = await self._read(rest, f"/v1/rooms/{room}/members?limit=1000")
+    async def _read_members(self, rest: Rest, tenant: Tenant, room: str) -> frozenset[str]:
+        page = await self._read(rest, tenant, f"/v1/rooms/{room}/members?limit=1000")
         return frozenset(member["connection"] for member in page["members"])
 
 

@@ -12,8 +12,8 @@ async def run(run: Run) -> Outcome:
     """Kill, see presence come right among those who are left, start again; each at least 12 s apart."""
     valkey = run.start_valkey()
     await run.start_nodes(3, valkey.url)
-    await run.make_tenants(1 if run.is_short else 6)
-    rooms, subscribers = (5, 10) if run.is_short else (10, 50)
+    await run.make_tenants(2 if run.is_short else 6)
+    rooms, subscribers = (3, 6) if run.is_short else (10, 50)
     slowest_seconds, bound_seconds = 0.0, PRESENCE_SECONDS * run.patience
     async with run.load(
         rooms=rooms, subscribers=subscribers, watchers=2, messages_per_second=80 if run.is_short else 200

@@ -21,9 +21,9 @@ AGAIN_WITHIN_SECONDS = 2.0
 async def run(run: Run) -> Outcome:
     """Kill it; it comes back with all it had, every epoch goes on, and so does publishing."""
     served = await run.start_serve(2)
-    await run.make_tenants(1 if run.is_short else 3)
+    await run.make_tenants(2 if run.is_short else 3)
     async with run.load(
-        on=[served], rooms=5, subscribers=10, watchers=2, messages_per_second=80 if run.is_short else 200
+        on=[served], rooms=3, subscribers=6, watchers=2, messages_per_second=80 if run.is_short else 200
     ) as load:
         for _ in range(run.times):
             apart = asyncio.create_task(asyncio.sleep(0 if run.is_short else APART_SECONDS))
