@@ -10,7 +10,7 @@ import structlog
 
 from service.brokers.dialing import greeting_commands, open_tcp, tls_context
 from service.brokers.resp import CommandConnection, Connection, pack
-from service.protocol.errors import RoomcastError
+from service.protocol.errors import Internal, RoomcastError
 
 ASK_SECONDS: Final = 0.3  # one Sentinel, connecting included; they are asked all at once
 # How often they are asked whether there is another primary. Their `+switch-master` comes later than that: the one who
@@ -168,6 +168,8 @@ class _Sentinel:
         except TimeoutError:
             self.close()
             return "no answer in time"
+        except Internal:
+            return "it does not know what Sentinels know"
         except (OSError, RoomcastError) as error:
             return str(error)
         for flat in services:

@@ -119,6 +119,16 @@ async def test_servers_and_sentinels_have_passwords_of_their_own(guarded: int, n
         await nodes.start(url.replace("server%20pass", "wr0ng"), "c")
 
 
+async def test_a_server_that_is_no_sentinel_is_said_to_be_none(make_server: Callable[..., Server]) -> None:
+    (port,) = free_ports(1)
+    make_server("--port", str(port))
+    endpoint = make_endpoint(f"redis+sentinel://127.0.0.1:{port}/main", "node")
+    assert isinstance(endpoint, SentinelEndpoint)
+    with pytest.raises(ConnectionError, match="does not know what Sentinels know"):
+        await endpoint.find_primary()
+    endpoint.close()
+
+
 def test_a_sentinels_url_is_taken_apart() -> None:
     url = "redis+sentinel://us%40er:pa%3Ass@one:1,[::1],10.0.0.7:26380/a%20b/7?tls=true&ssl_ca_certs=/c.pem&sentinel_user=s"
     parsed = SentinelUrl.parse(url)
