@@ -14,7 +14,8 @@ from zlib import crc32
 import structlog
 
 from service.brokers import scripts
-from service.brokers.cluster_routes import Route, ShardConnection
+from service.brokers.cluster_marks import PartitionMarks
+from service.brokers.cluster_routes import Route, Shard, ShardConnection
 from service.brokers.cluster_topology import (
     SLOTS,
     SYSTEM_TAG,
@@ -24,10 +25,10 @@ from service.brokers.cluster_topology import (
     Topology,
     discover,
 )
-from service.brokers.greeting import NOTHING_SEEN, Mark, Policy, Server, enter, greet
-from service.brokers.keys import PARTITIONS, Keyspace
+from service.brokers.greeting import Mark, Policy, enter, greet
+from service.brokers.keys import Keyspace
 from service.brokers.link import Link, Wanted
-from service.brokers.resp import DEADLINE_SECONDS, Done, bulk, out_of_reach, pack
+from service.brokers.resp import DEADLINE_SECONDS, Done, out_of_reach, pack
 
 OPEN_SECONDS: Final = 1.2  # one shard, all of its partitions greeted; a promoted replica is looked for meanwhile
 MAX_PRIMARIES: Final = 16_384  # no Cluster has more: each has a slot
@@ -35,16 +36,6 @@ _LAYOUTS: Final = 2**16
 _TAGS: Final = list(SLOTS)
 
 log = structlog.get_logger()
-
-
-class Shard:
-    """One primary, and the connection to it. is_in_use: commands have gone there."""
-
-    def __init__(self, endpoint: ShardEndpoint, connection: ShardConnection, server: Server) -> None:
-        self.endpoint = endpoint
-        self.connection = connection
-        self.server = server
-        self.is_in_use = False
 
 
 class ClusterLink(Link):
@@ -63,19 +54,22 @@ class ClusterLink(Link):
         self._endpoints: dict[Address, ShardEndpoint] = {}
         self._routes = {tag: Route(self.enter_anew) for tag in _TAGS}
         self._system = self._routes[SYSTEM_TAG]
-        self._marks = [NOTHING_SEEN] * PARTITIONS
+        self.marks = PartitionMarks(policy, self.publishes)
+        self.generations, self.generation_bulks = self.marks.generations, self.marks.bulks
         self._doubtful = set(_TAGS)  # what was entered there may be lost, and what was removed may be there still
         self._noting: dict[str, asyncio.Future[Any]] = {}
 
     # Commands
 
-    def _send(self, packed: bytes, done: Done) -> None:
+    def _route_of(self, packed: bytes) -> Route:
         start = packed.find(b"{")
-        self._routes.get(packed[start : packed.find(b"}", start) + 1], self._system).send(packed, done)
+        return self._routes.get(packed[start : packed.find(b"}", start) + 1], self._system)
+
+    def _send(self, packed: bytes, done: Done) -> None:
+        self._route_of(packed).send(packed, done)
 
     def _insist(self, packed: bytes, done: Done) -> None:
-        start = packed.find(b"{")
-        self._routes.get(packed[start : packed.find(b"}", start) + 1], self._system).insist(packed, done)
+        self._route_of(packed).insist(packed, done)
 
     @property
     def is_open(self) -> bool:
@@ -84,8 +78,7 @@ class ClusterLink(Link):
 
     def reaches(self, packed: bytes) -> bool:
         """See `Link.reaches`."""
-        start = packed.find(b"{")
-        return self._routes.get(packed[start : packed.find(b"}", start) + 1], self._system).is_open
+        return self._route_of(packed).is_open
 
     @property
     def needs_opening(self) -> bool:
@@ -153,12 +146,13 @@ class ClusterLink(Link):
     def begin_lease(self, lease: bytes) -> None:
         """See `Link.begin_lease`."""
         super().begin_lease(lease)
+        self.is_between_leases = False
         self._noting = {}
         self._doubtful = {tag for tag, route in self._routes.items() if not route.is_open}
 
     async def end_entering(self) -> bool:
         """See `Link.end_entering`."""
-        self.lease_ends_at = 0.0
+        self.is_between_leases = True
         for route in self._routes.values():
             route.is_refusing = True
             route.refuse_held()
@@ -172,33 +166,21 @@ class ClusterLink(Link):
 
     def enter_anew(self) -> None:
         """See `Link.enter_anew`."""
-        self.needs_entering = True
+        self.needs_entering, self.is_between_leases = True, False
         self._told_lost()
 
-    # Generations
-
     def receive_mark(self, mark: Mark) -> bool:
-        """See `Link.receive_mark`. The partitions' own pulses go on, too."""
-        for partition, tag in enumerate(_TAGS[:PARTITIONS]):
-            self._routes[tag].send(scripts.BEAT.pack([Keyspace.system(tag)]), partial(self._beaten, partition))
+        """See `Link.receive_mark`. The partitions follow."""
+        self.marks.beat(mark.pulse, self.send)
         return super().receive_mark(mark)
-
-    def _beaten(self, partition: int, reply: Any) -> None:
-        if not isinstance(reply, Exception):
-            self._set_mark(partition, max(self._marks[partition], Mark(*reply)))
-
-    def _set_mark(self, partition: int, mark: Mark) -> None:
-        if mark.generation != self._marks[partition].generation:
-            self.publishes.latest[partition] = None
-            self.generations[partition] = b"%d" % mark.generation
-            self.generation_bulks[partition] = bulk(self.generations[partition])
-        self._marks[partition] = mark
 
     # Connections
 
     async def open(self) -> None:
         """See `Link.open`. Raises only when the leases' server is out of reach; `problem` says what else is."""
         self.topology = topology = await discover(self._cluster, self.shards)
+        if not self.lease:
+            self.marks.kept_pulse = self.mark.pulse
         owned: dict[Address, list[bytes]] = {}
         for tag, owner in topology.owners.items():
             owned.setdefault(owner, []).append(tag)
@@ -233,7 +215,7 @@ class ClusterLink(Link):
             may_be_moved = not (is_new and shard.server.was_promoted)
             others = [other for place, other in self.shards.items() if place in topology.replicas and place != address]
             origins = [other.server.run_id for other in others if other.connection.is_open] if may_be_moved else []
-            marks = await asyncio.gather(*[self._greet_tag(shard, tag, origins) for tag in moved])
+            marks = await asyncio.gather(*[self._greet_shard(shard, tag, origins) for tag in moved])
             if not shard.connection.is_open:
                 raise out_of_reach()
             shard.is_in_use = True
@@ -241,13 +223,15 @@ class ClusterLink(Link):
                 self._lead(tag, shard, mark)
 
     def _lead(self, tag: bytes, shard: Shard, mark: Mark) -> None:
-        if tag == SYSTEM_TAG:
-            self.mark, self.server = mark, shard.server
-            self.redis_uptime_seconds = shard.server.uptime_seconds
-        else:
-            self._set_mark(_TAGS.index(tag), mark)
         self.needs_entering |= tag in self._doubtful
         self._routes[tag].lead_to(shard.connection)
+        if tag != SYSTEM_TAG:
+            self.marks.note(_TAGS.index(tag), mark)
+            return
+        if (lost := self.mark.pulse - mark.pulse) > 0:  # the partitions' pulses are to go on from where they are
+            self._system.insist(pack("HINCRBY", Keyspace.SYSTEM, "pulse", lost), _ignore)
+        self.mark, self.server = mark, shard.server
+        self.redis_uptime_seconds = shard.server.uptime_seconds
 
     async def _connect(self, address: Address) -> Shard:
         endpoint = self.endpoint_of(address)
@@ -269,16 +253,11 @@ class ClusterLink(Link):
         shard = self.shards[address] = Shard(endpoint, connection, server)
         return shard
 
-    async def _greet_tag(self, shard: Shard, tag: bytes, origins: Sequence[str]) -> Mark:
-        connection, server, key = shard.connection, shard.server, Keyspace.system(tag)
-        partition = None if tag == SYSTEM_TAG else _TAGS.index(tag)
-        known = self.mark if partition is None else self._marks[partition]
-        mark = await greet(connection, server, self._policy, key, known, moved_from=origins)
-        is_kept = mark.generation == known.generation and partition is not None
-        if is_kept and not await self.publishes.are_there(connection, [partition or 0]):
-            log.warning("Redis has lost what it acknowledged last: rooms begin new epochs", partition=partition)
-            mark = await greet(connection, server, self._policy, key, mark._replace(pulse=mark.pulse + 1))
-        return mark
+    async def _greet_shard(self, shard: Shard, tag: bytes, origins: Sequence[str]) -> Mark:
+        connection, server = shard.connection, shard.server
+        if tag != SYSTEM_TAG:
+            return await self.marks.greet(connection, server, _TAGS.index(tag), origins)
+        return await greet(connection, server, self._policy, Keyspace.SYSTEM, self.mark, moved_from=origins)
 
     def abort(self) -> None:
         """See `Link.abort`."""

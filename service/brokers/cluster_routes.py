@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from service.brokers.cluster_topology import ShardEndpoint
+from service.brokers.greeting import Server
 from service.brokers.resp import (
     DEADLINE_SECONDS,
     RETRY_AFTER_MS,
@@ -45,6 +47,16 @@ class ShardConnection(CommandConnection):
         if code == "CLUSTERDOWN":
             return Unavailable("this part of Redis is not served: nothing was stored", retry_after_ms=RETRY_AFTER_MS)
         return Redirected() if code in _MOVING else super()._refusal(reply)
+
+
+class Shard:
+    """One primary, and the connection to it. is_in_use: commands have gone there."""
+
+    def __init__(self, endpoint: ShardEndpoint, connection: ShardConnection, server: Server) -> None:
+        self.endpoint = endpoint
+        self.connection = connection
+        self.server = server
+        self.is_in_use = False
 
 
 class _Command:

@@ -43,6 +43,7 @@ class Link:
         self.generation_bulks = [b""] * PARTITIONS
         self.lease = b""
         self.lease_ends_at = 0.0  # by the loop's clock, at the latest
+        self.is_between_leases = False  # one is in force, and is about to be given up
         self.redis_uptime_seconds = 0
         self.server: Server | None = None  # that the connection leads to
         self.mark = NOTHING_SEEN  # how far the data has come, as far as is known: see pulse.py
@@ -133,7 +134,7 @@ class Link:
 
     def ask_under_lease(self, packed: bytes, convert: Callable[[Any], Wanted]) -> Awaitable[Wanted]:
         """The same for what is entered under the lease: refused when it may have ended, for then nobody removes it."""
-        if self.holds_lease:
+        if self.holds_lease and not self.is_between_leases:
             return self.ask(packed, convert)
         future: asyncio.Future[Wanted] = asyncio.get_running_loop().create_future()
         settle(future)(Unavailable("this node's lease ended: nothing was stored", retry_after_ms=1_000))

@@ -284,11 +284,12 @@ class Nodes:
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
 
-    async def start(self, url: str, name: str, **options: Any) -> Node:
+    async def start(self, url: str, name: str, mark: tuple[int, int] = (0, 0), **options: Any) -> Node:
         defaults: dict[str, Any] = {"database_id": "database-1", "lease_seconds": 1.2, "sweep_delay_seconds": 0.0}
         options = defaults | options
         node = Node(url, name, **options)
         node.listener = NodeListener()
+        node.expect(mark)
         await node.start()
         await self._stack.enter_async_context(listening(node))
         return node

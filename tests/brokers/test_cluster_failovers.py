@@ -1,8 +1,9 @@
 """A primary of a Cluster that is lost: its own rooms are out of reach until its replica is promoted, and begin anew."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,46 @@ async def test_a_primary_that_comes_back_with_all_its_data_before_anybody_is_pro
         cluster.restart(lost)
         after = await publishes(node, address)
         assert (after.epoch, after.offset) == (before.epoch, 2)
+
+
+async def test_a_backup_that_was_put_back_while_no_node_lived_ends_the_epochs_of_its_server_alone(
+    tmp_path: Path,
+) -> None:
+    with started(tmp_path, "--appendfsync", "always") as cluster:
+        _, (restored, other) = leaders(cluster)
+        saved, backup = cluster.folder_of(restored) / "appendonlydir", tmp_path / "backup"
+        async with one_life(cluster, "node-a") as node:
+            there, elsewhere = room_on(node, cluster, restored), room_on(node, cluster, other)
+            before = [await node.publish(there), await node.publish(elsewhere)]
+        await restart_primaries(cluster, lambda: shutil.copytree(saved, backup))
+        async with one_life(cluster, "node-b", node.mark) as node:
+            assert [(await node.publish(each)).epoch for each in (there, elsewhere)] == [each.epoch for each in before]
+            pulse = node.mark[1]
+            await eventually(lambda: has_beaten(node, pulse + 4))
+        await restart_primaries(cluster, lambda: shutil.copytree(backup, saved), saved)
+        async with one_life(cluster, "node-c", node.mark) as node:
+            after = [await node.publish(there), await node.publish(elsewhere)]
+        assert after[0].epoch != before[0].epoch
+        assert (after[1].epoch, after[1].offset) == (before[1].epoch, 3)
+
+
+@asynccontextmanager
+async def one_life(cluster: ValkeyCluster, name: str, mark: tuple[int, int] = (0, 0)) -> AsyncIterator[Node]:
+    async with AsyncExitStack() as stack:
+        yield await Nodes(stack).start(cluster.url, name, mark)
+
+
+async def restart_primaries(cluster: ValkeyCluster, meanwhile: Callable[[], object], gone: Path | None = None) -> None:
+    """While they are down a folder goes, and something is done."""
+    for server in range(6):
+        cluster.kill(server)
+    if gone is not None:
+        shutil.rmtree(gone)
+    meanwhile()
+    for server in range(3):
+        cluster.restart(server)
+    await cluster.until_served()
+
+
+async def has_beaten(node: Node, pulse: int) -> bool:
+    return node.mark[1] >= pulse

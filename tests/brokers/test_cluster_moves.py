@@ -132,9 +132,7 @@ async def test_joins_and_leaves_that_meet_a_moving_slot_are_done_when_it_has_mov
     await asyncio.sleep(0.1)  # the keys have gone, and nobody was told
     assert not moving.done()
     a.left(address, "connection-1")
-    joining = asyncio.ensure_future(a.join(address, "connection-3", "carol", None))
-    await joining
-    assert moving.done()
+    await asyncio.gather(a.join(address, "connection-3", "carol", None), moving)
 
     async def members() -> list[str]:
         return [member.connection for member in (await b.list_members(address, "", 10, 10_000)).members]

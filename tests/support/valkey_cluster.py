@@ -91,6 +91,10 @@ class ValkeyCluster:
         self._signal(server, signal.SIGCONT)
         self._frozen.discard(server)
 
+    def folder_of(self, server: int) -> Path:
+        """Where its files are."""
+        return self._folder / str(server)
+
     # Looking: as the one sees it that knows of the latest change
 
     def primaries(self) -> list[int]:
@@ -118,6 +122,19 @@ class ValkeyCluster:
         except redis.RedisError:
             return False
         return len(self.primaries()) == SHARDS
+
+    async def until_served(self) -> None:
+        """Wait until those that live serve all slots."""
+
+        def is_served() -> bool:
+            alive = [server for server in range(SERVERS) if self._processes[server] is not None]
+            with contextlib.suppress(redis.RedisError):
+                return all(int(self._facts(server)["cluster_slots_ok"]) == SLOTS for server in alive) and all(
+                    self._facts(server)["cluster_state"] == "ok" for server in alive
+                )
+            return False
+
+        await asyncio.to_thread(_until, is_served)
 
     async def until_whole(self) -> None:
         """Wait for `is_whole`."""
