@@ -21,4 +21,4 @@ async def set_state(session: Session, command: SetState, _answer: Answer) -> Sta
 async def members(session: Session, command: Members, _answer: Answer) -> MembersEvent:
     """One page of who is in a room."""
     cursor = None if command.cursor is UNSET else command.cursor
-    return await session.manager.members(command.room, cursor, command.limit)
+    return await session.manager.members(command.room, cursor, command.limit, session)

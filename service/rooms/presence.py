@@ -20,6 +20,10 @@ FEW_MEMBERS = 900
 MAX_ARRIVED = 2_000
 # A sequence that lies behind by less is old news; one further back is another count, of a Redis whose clock was set.
 OLD_NEWS = 10_000
+# So many times a watcher that read a page of members is told apart what came before and after it: changes that the page
+# shows may be under way for some tenths of a second.
+FLUSHES_AFTER_A_PAGE = 3
+FLUSHES_OF_A_READ = 20  # until its answer, which comes within 1.5 s
 
 Told = tuple[Presence | OccupancyEvent, Sequence[Membership]]
 
@@ -48,8 +52,8 @@ class RoomPresence:
     """
 
     __slots__ = (
-        "_arrived", "_expected", "_is_doubtful", "_is_lost", "_known", "_newcomers", "claims", "counts", "is_large",
-        "is_planned", "sequence", "watchers",
+        "_arrived", "_expected", "_is_doubtful", "_is_lost", "_known", "_newcomers", "_readers", "claims", "counts",
+        "is_large", "is_planned", "sequence", "watchers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -60,6 +64,7 @@ class RoomPresence:
         self.is_large = False
         self.is_planned = False
         self._newcomers: dict[Membership, Newcomer] = {}
+        self._readers: dict[Membership, int] = {}  # by how many events are still told apart
         self._arrived: list[PresenceChange] = []
         self._known = (0, 0)  # the counts that watchers know
         self._is_lost = False  # what they know is not how it was before `_arrived`
@@ -93,7 +98,15 @@ class RoomPresence:
         was_new = self._newcomers.pop(member, None) is not None
         was_told = member in self.watchers
         self.watchers.pop(member, None)
+        self._readers.pop(member, None)
         return was_new or was_told
+
+    def read(self, member: Membership, flushes: int) -> None:
+        """A watcher reads a page of members, or has read one: it may show somebody who comes and goes within one time
+        of gathering, whose end the watcher must be told then.
+        """
+        if member in self:
+            self._readers[member] = flushes
 
     def __contains__(self, member: Membership) -> bool:
         return member in self.watchers or member in self._newcomers
@@ -152,7 +165,12 @@ class RoomPresence:
     def flush(self, room: str) -> list[Told]:
         """What was gathered, as events, each with those that get it; most often one event for all."""
         arrived, self._arrived = self._arrived, []
-        told = [(self._event(room, arrived, self._is_lost, self._known), list(self.watchers))]
+        parts = apart(arrived) if self._readers and not self._is_lost else []
+        readers = [member for member in self._readers if member in self.watchers] if len(parts) > 1 else []
+        others = [member for member in self.watchers if not readers or member not in self._readers]
+        told = [(self._event(room, arrived, self._is_lost, self._known), others)]
+        told += [(self._event(room, part, False, self._known), readers) for part in parts]
+        self._readers = {member: left - 1 for member, left in self._readers.items() if left > 1}
         self._is_lost = False
         self._known = self.counts
         for member, newcomer in list(self._newcomers.items()):
@@ -178,6 +196,20 @@ class RoomPresence:
         if not (joined or changed or left) and known == self.counts:
             return None
         return Presence(room=room, joined=joined, changed=changed, left=left, occupancy=occupancy)
+
+
+def apart(arrived: Sequence[PresenceChange]) -> list[list[PresenceChange]]:
+    """Changes in parts in which nobody is named twice, so that none of them hides another."""
+    parts: list[list[PresenceChange]] = [[]]
+    seen: set[str] = set()
+    for change in arrived:
+        names = {name for each in change.changes for name in (each.member.connection, each.was)} - {""}
+        if names & seen:
+            parts.append([])
+            seen = set()
+        parts[-1].append(change)
+        seen |= names
+    return parts
 
 
 def net(changes: Iterable[MemberChange]) -> tuple[list[Member], list[Member], list[Member]]:

@@ -11,7 +11,7 @@ from service.rooms.connection import Connection
 from service.rooms.history import PAGE_BYTES
 from service.rooms.local_rooms import LocalRooms
 from service.rooms.membership import Membership
-from service.rooms.presence import shown_member
+from service.rooms.presence import FLUSHES_AFTER_A_PAGE, FLUSHES_OF_A_READ, shown_member
 from service.tenants.snapshot import TenantSnapshot
 
 
@@ -57,12 +57,20 @@ class TenantPresence:
         for member in connection.rooms.values():
             self.broker.set_info(member.room.address, connection.id, connection.info)
 
-    async def members(self, room_id: str, cursor: str | None, limit: int) -> MembersEvent:
-        """One page of a room's members, on all nodes. Raises Forbidden, Invalid (`$.cursor`), Unavailable."""
+    async def members(
+        self, room_id: str, cursor: str | None, limit: int, reader: Connection | None = None
+    ) -> MembersEvent:
+        """One page of a room's members, on all nodes. reader: who may watch the room at the same time.
+
+        Raises Forbidden, Invalid (`$.cursor`), Unavailable.
+        """
         self.check_presence(room_id)
         query = f"members\0{room_id}"
         after = "" if cursor is None else read_cursor(self.tenant.id, query, cursor)
+        member = None if reader is None else reader.rooms.get(room_id)
+        _reads(member, FLUSHES_OF_A_READ)
         page = await self.broker.list_members(self.broker.address(self.tenant.id, room_id), after, limit, PAGE_BYTES)
+        _reads(member, FLUSHES_AFTER_A_PAGE)
         last = page.members[-1].connection if page.more else None
         return MembersEvent(
             room=room_id,
@@ -70,3 +78,8 @@ class TenantPresence:
             next_cursor=UNSET if last is None else write_cursor(self.tenant.id, query, last),
             occupancy=Occupancy(connections=page.connections, users=page.users),
         )
+
+
+def _reads(member: Membership | None, flushes: int) -> None:
+    if member is not None and member.room.presence is not None:
+        member.room.presence.read(member, flushes)

@@ -279,3 +279,21 @@ def test_watchers_know_who_is_there_whatever_happens(seed: int) -> None:
     assert len(chance.room.known) > 1
     for membership, known in chance.room.known.items():
         assert known == chance.room.there, membership
+
+
+def test_who_read_the_list_as_one_came_and_went_is_told_that_it_went() -> None:
+    room = Watched()
+    reader, other = room.watch("reader"), room.watch("other")
+    room.flush()  # both are told of nothing, and of all that follows
+    room.presence.read(reader, 1)
+    room.change(joined("a"))
+    room.known[reader].add("a")  # by the page that it reads
+    room.change(left("a"), joined("b"))
+    told = room.presence.flush("chat")
+    shown = [
+        (names(event.joined), names(event.left), members) for event, members in told if isinstance(event, Presence)
+    ]
+    assert shown == [(["b"], [], [other]), (["a"], [], [reader]), (["b"], ["a"], [reader])]
+    room.change(joined("c"))
+    room.change(left("c"))
+    assert room.presence.flush("chat") == []
