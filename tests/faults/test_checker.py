@@ -12,6 +12,7 @@ from tests.support.records import (
     Counter,
     DataLost,
     Delivered,
+    Ends,
     Entered,
     Heard,
     Kept,
@@ -171,6 +172,13 @@ def test_the_documents_list_each_planted_error_with_its_rule() -> None:
 
 def test_a_sound_run_is_sound() -> None:
     assert check(sound_run(), KEPT_MESSAGES) == []
+
+
+def test_a_room_that_lost_all_and_has_nothing_new_is_no_loss_if_it_is_told() -> None:
+    run = [*sound_run()[: kept(sound_run(), 4)], Ends("r", ("f", 0))]
+    assert {broken.rule for broken in check(run, KEPT_MESSAGES)} == {"A2"}
+    run += [Told("s1", "r", ("f", 0)), Entered("s2", "r", ("f", 0), False)]
+    assert check(run, KEPT_MESSAGES) == []
 
 
 def test_a_loss_that_is_told_is_no_loss() -> None:

@@ -10,6 +10,7 @@ from tests.support.records import (
     Counter,
     DataLost,
     Delivered,
+    Ends,
     Entered,
     Heard,
     Kept,
@@ -71,7 +72,7 @@ def _one_message_one_place(records: Sequence[Record]) -> Iterator[Broken]:
 def _acknowledged_is_kept(records: Sequence[Record], kept_messages: int) -> Iterator[Broken]:
     """A2."""
     kept = {(record.room, record.place) for record in records if isinstance(record, Kept)}
-    heads: dict[str, Place] = {record.room: record.place for record in records if isinstance(record, Kept)}
+    heads: dict[str, Place] = {record.room: record.place for record in records if isinstance(record, Ends | Kept)}
     ended = {
         (record.room, record.place[0])
         for record in records

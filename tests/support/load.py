@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.support.conversation import CANARY, RETRY_SECONDS, Insider, Lookout, Participant, Served, place_of, room_of
-from tests.support.records import Counter, Heard, Kept, Place, Quiet, Record, Sees
+from tests.support.records import Counter, Ends, Heard, Kept, Place, Quiet, Record, Sees
 from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant
 
@@ -220,6 +220,7 @@ class Load:
             for room in self.rooms:
                 page = await self._read(rest, tenant, f"/v1/rooms/{room}/messages?limit=1000")
                 heads[room] = place_of(page["position"])
+                self._log.append(Ends(room_of(tenant, room), heads[room]))
                 for message in page["messages"]:
                     where = (heads[room][0], message["offset"])
                     self._log.append(Kept(room_of(tenant, room), message["data"]["key"], where))

@@ -69,6 +69,13 @@ class Kept(NamedTuple):
     place: Place
 
 
+class Ends(NamedTuple):
+    """At the end the room stands here, whether or not its history has any message; comes before its Kept ones."""
+
+    room: str
+    place: Place
+
+
 class DataLost(NamedTuple):
     """The harness took data away, and has seen the last answer of before: these (room, epoch) have ended."""
 
@@ -133,6 +140,7 @@ Record = (
     | Told
     | Delivered
     | Kept
+    | Ends
     | DataLost
     | Heard
     | Sees
