@@ -32,7 +32,7 @@ def test_a_url_names_servers_a_user_and_tls() -> None:
 
 @pytest.mark.parametrize("url", ["redis+cluster://", "redis+cluster://one/3", "redis+cluster://one?database=1"])
 def test_a_url_of_another_form_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="host|Cluster"):
+    with pytest.raises(ValueError, match=r"host|Cluster"):
         ClusterEndpoint(url, "node-a")
 
 
