@@ -28,17 +28,18 @@ local function begin_epoch(meta, stream, channel, generation, old)
 end
 
 -- A stream that is gone before its time was evicted, or deleted by hand: only its end and its cut are ours.
-local function is_evicted(stream, until_seconds)
-  return until_seconds and until_seconds ~= '0' and redis.call('EXISTS', stream) == 0
-    and tonumber(redis.call('TIME')[1]) < tonumber(until_seconds)
+local function is_due(until_seconds, now)
+  return until_seconds and tonumber(now[1]) < tonumber(until_seconds)
 end
 
--- epoch, offset, cut. An epoch ends when the meta is gone or older than the generation, or the stream was evicted:
--- continuity isn't proved then.
-local function head(meta, stream, channel, generation)
+-- epoch, offset, cut, until when the stream is there. An epoch ends when the meta is gone or older than the generation,
+-- or the stream was evicted, which a caller may find out by itself (finds_eviction): continuity isn't proved then.
+local function head(meta, stream, channel, generation, finds_eviction)
   local found = redis.call('HMGET', meta, 'e', 'o', 'g', 'c', 'x')
-  if not found[1] or tonumber(found[3]) < tonumber(generation) or is_evicted(stream, found[5]) then
+  if not found[1] or tonumber(found[3]) < tonumber(generation)
+    or (found[5] and not finds_eviction and redis.call('EXISTS', stream) == 0 and is_due(found[5], redis.call('TIME')))
+  then
     return begin_epoch(meta, stream, channel, generation, found[1])
   end
-  return found[1], tonumber(found[2]), tonumber(found[4] or 0)
+  return found[1], tonumber(found[2]), tonumber(found[4] or 0), found[5]
 end

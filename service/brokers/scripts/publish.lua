@@ -15,10 +15,14 @@ if KEYS[6] then
     return {epoch, tonumber(offset), tonumber(stored), 1, redis.call('HLEN', KEYS[3])}
   end
 end
-local epoch, before = head(meta, stream, channel, ARGV[3])
+local epoch, before, _, until_seconds = head(meta, stream, channel, ARGV[3], true)
 local now = redis.call('TIME')
 local time_ms = now[1] .. string.sub('00000' .. now[2], -6, -4)
 local stored = tonumber(ARGV[1]) > 0 and 1 or 0
+local was_there = stored == 1 and redis.call('EXPIRE', stream, ARGV[2]) == 1
+if stored == 1 and not was_there and is_due(until_seconds, now) then
+  epoch, before = begin_epoch(meta, stream, channel, ARGV[3], epoch)
+end
 local origins, lengths, bodies = {}, {}, {}
 for place = 1, (#ARGV - FIRST + 1) / 2 do
   local origin, body = ARGV[FIRST + 2 * place - 2], ARGV[FIRST + 2 * place - 1]
@@ -32,16 +36,17 @@ for place = 1, (#ARGV - FIRST + 1) / 2 do
     if place == 1 and type(added) == 'table' and added.err then
       -- The stream is ahead of its meta: an offset would be given twice.
       epoch, before = begin_epoch(meta, stream, channel, ARGV[3], epoch)
+      was_there = false
       added = add()
     end
     -- Behind the first one nothing can fail; if it did, the meta would stay behind the stream, and the epoch end.
     if type(added) == 'table' and added.err then return added end
   end
 end
-if stored == 1 then
-  redis.call('EXPIRE', stream, ARGV[2])
-else
+if stored == 0 then
   redis.call('DEL', stream) -- a stream ends at the head, or isn't there
+elseif not was_there then
+  redis.call('EXPIRE', stream, ARGV[2])
 end
 local first = string.format('%.0f', before + 1)
 redis.call('HSET', meta, 'o', string.format('%.0f', before + #bodies), 'x',
