@@ -13,7 +13,7 @@ from service.brokers.broker import RoomAddress
 FORMAT: Final = 1  # of keys and of what travels; nodes ignore what they don't know
 PARTITIONS: Final = 256
 ALL_NODES: Final = b"all"
-SHARDED: Final = b"rc%ds:" % FORMAT  # how sharded channels begin
+SHARDED: Final = b"rc%d:s:" % FORMAT  # how sharded channels begin
 
 
 def is_key_of(tenant_id: str, key: bytes) -> bool:
