@@ -100,7 +100,11 @@ class Membership:
             lane.pass_offset(None)
 
     def pass_answers(self, head: Position, ended_epochs: Sequence[str], *, is_last: bool = False) -> None:
-        """Nothing up to `head` will come around any more (see `Lane.pass_offset`)."""
+        """Nothing up to `head` will come around any more (see `Lane.pass_offset`), but for what is held here, or read:
+        an answer ahead of that would have the client's position pass messages that it does not have.
+        """
+        if self.held is not None or self.is_recovering:
+            return
         if (lane := self.connection.lane_of(self.room.name)) is not None:
             lane.pass_offset(head.epoch, head.offset, ended_epochs, is_last=is_last)
 

@@ -221,3 +221,23 @@ def test_a_publish_that_a_gap_swallowed_is_answered_before_the_next_one_that_com
     assert [event.get("position") or event.get("offset") for event in alice.events] == [
         1, None, f"{EPOCH}:3", f"{EPOCH}:4", 5
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_recovering", [True, False])
+def test_a_gap_passes_no_answer_of_one_who_does_not_have_what_lies_before_it_yet(is_recovering: bool) -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    first, second = publish(around, 1), publish(around, 2)
+    if is_recovering:
+        around.room.stand_aside(around.member("alice"))
+        around.member("alice").is_recovering = True
+    else:
+        around.arrive(message(*mine(1, 2)))  # held: the first one is not answered yet
+    assert second.place is not None
+    second.place.epoch, second.place.offset, second.place.position = EPOCH, 1, f"{EPOCH}:1"
+    around.room.skip_to(Position(EPOCH, 3), "expired")
+    around.fanout.run()
+    assert second.frame is None
+    if not is_recovering:
+        first.give(b'\x81\x14{"type":"duplicate"}')
+        assert [event["type"] for event in alice.events] == ["duplicate", "published", "gap"]
