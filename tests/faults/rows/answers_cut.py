@@ -127,7 +127,8 @@ class Publisher:
         if node in self._sockets:
             self._sockets.pop(node).drop()
         if node in self._callers:
-            self._callers.pop(node)[1].transport.abort()
+            _, writer = self._callers.pop(node)
+            writer.transport.abort()  # not in one expression: the writer would be gone before, and complain
 
     async def close(self) -> None:
         """The end of all its connections."""
