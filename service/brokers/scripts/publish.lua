@@ -21,7 +21,7 @@ local time_ms = now[1] .. string.sub('00000' .. now[2], -6, -4)
 local stored = tonumber(ARGV[1]) > 0 and 1 or 0
 local was_there = stored == 1 and redis.call('EXPIRE', stream, ARGV[2]) == 1
 if stored == 1 and not was_there and is_due(until_seconds, now) then
-  epoch, before = begin_epoch(meta, stream, channel, ARGV[3], epoch)
+  epoch, before, _, until_seconds = begin_epoch(meta, stream, channel, ARGV[3], epoch)
 end
 local origins, lengths, bodies = {}, {}, {}
 for place = 1, (#ARGV - FIRST + 1) / 2 do
@@ -35,7 +35,7 @@ for place = 1, (#ARGV - FIRST + 1) / 2 do
     local added = add()
     if place == 1 and type(added) == 'table' and added.err then
       -- The stream is ahead of its meta: an offset would be given twice.
-      epoch, before = begin_epoch(meta, stream, channel, ARGV[3], epoch)
+      epoch, before, _, until_seconds = begin_epoch(meta, stream, channel, ARGV[3], epoch)
       was_there = false
       added = add()
     end
@@ -49,8 +49,12 @@ elseif not was_there then
   redis.call('EXPIRE', stream, ARGV[2])
 end
 local first = string.format('%.0f', before + 1)
-redis.call('HSET', meta, 'o', string.format('%.0f', before + #bodies), 'x',
-  stored == 1 and string.format('%.0f', now[1] + ARGV[2]) or '0')
+redis.call('HSET', meta, 'o', string.format('%.0f', before + #bodies))
+-- Written anew when a tenth of the time has gone: an earlier end is a weaker witness, never a false one.
+local ends, known_end = stored == 1 and now[1] + ARGV[2] or 0, tonumber(until_seconds or 0)
+if known_end > ends or known_end < ends - ARGV[2] / 10 then
+  redis.call('HSET', meta, 'x', string.format('%.0f', ends))
+end
 redis.call('EXPIRE', meta, META_SECONDS)
 if KEYS[6] then redis.call('SET', KEYS[6], epoch .. ' ' .. first .. ' ' .. stored, 'EX', 300) end
 note_changed(KEYS[5], meta, now)
