@@ -11,27 +11,23 @@ import pytest
 import redis as redis_py
 
 from tests.brokers import (
-    test_budget,
     test_cluster,
     test_lease,
-    test_listener,
     test_membership,
     test_messages,
     test_presence,
     test_publishing,
     test_registry,
-    test_shares,
 )
 from tests.support.valkey_cluster import ValkeyCluster
 
 MODULES: list[ModuleType] = [
-    *(test_messages, test_publishing, test_membership, test_presence, test_registry),
-    *(test_lease, test_listener, test_cluster, test_budget, test_shares),
+    *(test_messages, test_publishing, test_membership, test_presence, test_registry, test_lease, test_cluster),
 ]
-# These count one server's calls or its announcements, stop it, or look into the one pub/sub connection.
-OF_ONE_SERVER = re.compile(
+# These count one server's calls or its announcements, or stop it; or are slow and tell nothing of a Cluster.
+LEFT_OUT = re.compile(
     "one_call_and_one_announcement|batch_ends_at_its_messages|direct_message_reaches_each|told_when_it_is_back"
-    "|subscription_of_somebody_else"
+    "|grace_whose_node_is_gone|survives_a_bug|keys_in_use_again|keys_that_nobody_uses|under_a_key_end"
 )
 
 
@@ -72,6 +68,6 @@ def server(started_server: ClusterServer) -> ClusterServer:
 
 for _module in MODULES:
     for _name, _test in vars(_module).items():
-        if _name.startswith("test_") and callable(_test) and not OF_ONE_SERVER.search(_name):
+        if _name.startswith("test_") and callable(_test) and not LEFT_OUT.search(_name):
             assert _name not in globals(), f"two tests are called {_name}"
             globals()[_name] = _test
