@@ -176,7 +176,9 @@ class Run:
         publishing stops, everybody has 15 s to come to the rooms' heads, histories and presence are read into the log,
         and the sockets close.
         """
-        load = Load(self.tenants, self.nodes if on is None else on, self.log, self.chance, **shape)
+        load = Load(
+            self.tenants, self.nodes if on is None else on, self.log, self.chance, patience=self.patience, **shape
+        )
         self._loads.append(load)
         return load
 

@@ -24,7 +24,7 @@ async def run(run: Run) -> Outcome:
             victim = run.chance.choice(run.nodes)
             await asyncio.to_thread(victim.kill)
             again_seconds = await load.publishes_again()
-            run.recovered(again_seconds, within_seconds=5)
+            run.recovered(again_seconds, within_seconds=PRESENCE_SECONDS)
             presence_seconds = again_seconds + await load.presence_is_right(bound_seconds - again_seconds)
             slowest_seconds = max(slowest_seconds, presence_seconds)
             await run.restart(victim)
