@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from service.brokers.redis import RedisConnectionManager
 from service.brokers.server_binary import find_server
 from service.protocol.errors import RoomcastError, Unavailable
 from service.protocol.identifiers import Position
+from tests.brokers.node_listener import NodeListener, until
 
 KEEP = Retention(100, 300)
 SERVER = Origin()
@@ -142,14 +143,6 @@ class Room:
         await self.until(lambda: len(self.signals) >= count)
 
 
-async def until(holds: Callable[[], object], changed: asyncio.Event, seconds: float = 10) -> None:
-    """Wait until something holds, looking whenever something changed."""
-    async with asyncio.timeout(seconds):
-        while not holds():
-            changed.clear()
-            await changed.wait()
-
-
 async def eventually(holds: Callable[[], Awaitable[object]], seconds: float = 10) -> None:
     """Ask until it holds, over outages: what Redis holds tells nobody when it changes."""
     async with asyncio.timeout(seconds):
@@ -158,53 +151,6 @@ async def eventually(holds: Callable[[], Awaitable[object]], seconds: float = 10
                 if await holds():
                     return
             await asyncio.sleep(0.01)
-
-
-class NodeListener:
-    """A listener that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[Any, ...]] = []
-        self.turns = 0
-        self.held: list[tuple[str, ConnectionEntry]] = []
-        self.changed = asyncio.Event()
-
-    def _note(self, *what: object) -> None:
-        self.heard.append(what)
-        self.changed.set()
-
-    def receive_direct(self, tenant_id: str, user: str, body: bytes) -> None:
-        self._note("direct", tenant_id, user, body)
-
-    def receive_disconnect(self, tenant_id: str, user: str | None, connection: str | None, reconnect: bool) -> None:
-        self._note("disconnect", tenant_id, user, connection, reconnect)
-
-    def receive_expulsion(self, tenant_id: str, room: str, user: str) -> None:
-        self._note("expulsion", tenant_id, room, user)
-
-    def receive_tenant_change(self, tenant_id: str) -> None:
-        self._note("change", tenant_id)
-
-    def receive_drain(self) -> None:
-        self._note("drain")
-
-    def turn_ended(self) -> None:
-        self.turns += 1
-
-    def redis_lost(self) -> None:
-        self._note("lost")
-
-    def redis_back(self) -> None:
-        self._note("back")
-
-    def local_connections(self) -> Iterable[tuple[str, ConnectionEntry]]:
-        return (held for held in list(self.held) if held in self.held)
-
-    async def until_back(self, times: int) -> None:
-        await until(lambda: self.heard.count(("back",)) >= times, self.changed)
-
-    async def until_heard(self, *what: object, seconds: float = 10) -> None:
-        await until(lambda: what in self.heard, self.changed, seconds)
 
 
 class Node(RedisConnectionManager):

@@ -9,7 +9,7 @@ import pytest
 
 from service.brokers.cluster_routes import Redirected, Route, ShardConnection
 from service.brokers.resp import Done
-from tests.brokers.conftest import until
+from tests.brokers.node_listener import until
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,8 @@ import pytest
 
 from service.brokers.broker import Retention, RoomAddress
 from service.protocol.identifiers import Position
-from tests.brokers.conftest import Node, NodeListener, Nodes, Room, Server, eventually, listening
+from tests.brokers.conftest import Node, Nodes, Room, Server, eventually, listening
+from tests.brokers.node_listener import NodeListener
 
 pytestmark = pytest.mark.anyio
 

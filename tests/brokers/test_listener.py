@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from tests.brokers.conftest import Node, Room, Server, channels_of, until
+from tests.brokers.conftest import Node, Room, Server, channels_of
+from tests.brokers.node_listener import until
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ async def restart(server: Server, *nodes: Node) -> None:
     ids=["always", "unproved", "trusted", "embedded"],
 )
 async def test_epochs_outlive_a_restart_only_if_no_data_can_be_lost(
-    make_server: Callable[..., Server], nodes: Nodes, options: dict[str, object], fsync: str, keeps: bool
+    make_server: Callable[..., Server], nodes: Nodes, options: dict[str, Any], fsync: str, keeps: bool
 ) -> None:
     server = make_server(*AOF, fsync)
     a, b = await nodes.start(server.url, "a", **options), await nodes.start(server.url, "b", **options)
