@@ -9,7 +9,7 @@ def is_running(pid: int) -> bool:
     """Whether the process lives; a zombie, which only waits to be collected, does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
