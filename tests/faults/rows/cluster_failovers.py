@@ -1,9 +1,10 @@
 """One primary of a Valkey Cluster is killed or frozen: only its rooms notice."""
 
 import random
+import time
 from pathlib import Path
 
-from tests.faults.rows.failovers import Way, try_failovers
+from tests.faults.rows.failovers import AHEAD_SECONDS, Way, try_failovers
 from tests.faults.run import Outcome, Row, Run
 from tests.support.valkey_cluster import ValkeyCluster
 
@@ -26,10 +27,19 @@ class Shards:
         return self._chance.choice(self._cluster.primaries())
 
     def hurt(self, server: int, way: Way) -> None:
-        (self._cluster.kill if way == "killed" else self._cluster.freeze)(server)
+        if way == "frozen":
+            self._cluster.freeze(server)
+        else:
+            replicas = self._cluster.replicas_of(server) if way == "killed ahead" else []
+            for replica in replicas:
+                self._cluster.kill(replica)
+            time.sleep(AHEAD_SECONDS if replicas else 0)
+            self._cluster.kill(server)
+            for replica in replicas:
+                self._cluster.restart(replica)
 
     def heal(self, server: int, way: Way) -> None:
-        (self._cluster.restart if way == "killed" else self._cluster.thaw)(server)
+        (self._cluster.thaw if way == "frozen" else self._cluster.restart)(server)
 
     def serving(self) -> list[Path]:
         return [self._folder / str(server) for server in self._cluster.primaries()]
@@ -39,15 +49,15 @@ async def run(run: Run) -> Outcome:
     """Any primary, both ways in turn."""
     shards = Shards(run.folder / "c", run.chance)
     run.ending.callback(shards.stop)
-    return await try_failovers(run, shards, ("killed", "frozen"))
+    return await try_failovers(run, shards, ("killed", "killed ahead", "frozen"))
 
 
 ROW = Row(
     name="cluster_failovers",
-    fault="one primary of a Cluster of three killed, frozen",
+    fault="one primary of a Cluster of three killed (its replica with it, or not), frozen",
     done_when="0 lost where all replicas acknowledge, else 0 silently; publishing ≤ 5 s after promotion",
     full_times=40,
-    round_times=5,
+    round_times=6,
     short_times=1,
     run=run,
 )

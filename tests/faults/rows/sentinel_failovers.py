@@ -1,10 +1,11 @@
 """A primary behind Sentinels is killed, frozen or cut off."""
 
+import time
 from pathlib import Path
 
-from tests.faults.rows.failovers import Way, try_failovers
+from tests.faults.rows.failovers import AHEAD_SECONDS, Way, try_failovers
 from tests.faults.run import Outcome, Row, Run
-from tests.support.sentinel import SentinelGroup
+from tests.support.sentinel import SERVERS, SentinelGroup
 
 
 class Group:
@@ -24,10 +25,21 @@ class Group:
         return self._group.primary
 
     def hurt(self, server: int, way: Way) -> None:
-        {"killed": self._group.kill, "frozen": self._group.freeze, "cut off": self._group.cut_off}[way](server)
+        if way == "frozen":
+            self._group.freeze(server)
+        elif way == "cut off":
+            self._group.cut_off(server)
+        else:
+            replicas = [each for each in range(SERVERS) if each != server and way == "killed ahead"]
+            for replica in replicas:
+                self._group.kill(replica)
+            time.sleep(AHEAD_SECONDS if replicas else 0)
+            self._group.kill(server)
+            for replica in replicas:
+                self._group.restart(replica)
 
     def heal(self, server: int, way: Way) -> None:
-        {"killed": self._group.restart, "frozen": self._group.thaw, "cut off": self._group.reconnect}[way](server)
+        {"frozen": self._group.thaw, "cut off": self._group.reconnect}.get(way, self._group.restart)(server)
         if self._is_hurried:
             self._group.follow(server)
 
@@ -39,15 +51,15 @@ async def run(run: Run) -> Outcome:
     """Each way in turn."""
     group = Group(run.folder / "s", is_hurried=run.is_short)
     run.ending.callback(group.stop)
-    return await try_failovers(run, group, ("killed", "frozen", "cut off"))
+    return await try_failovers(run, group, ("killed", "killed ahead", "frozen", "cut off"))
 
 
 ROW = Row(
     name="sentinel_failovers",
-    fault="the primary behind Sentinels killed, frozen, cut off",
+    fault="the primary behind Sentinels killed (its replicas with it, or not), frozen, cut off",
     done_when="0 lost where all replicas acknowledge, else 0 silently; publishing ≤ 5 s after promotion",
     full_times=40,
-    round_times=5,
+    round_times=8,
     short_times=1,
     run=run,
 )
