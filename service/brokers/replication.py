@@ -22,7 +22,7 @@ from service.brokers.resp import CommandConnection, Done, behind, out_of_reach, 
 from service.protocol.errors import RoomcastError, Unavailable
 
 WAIT_SECONDS: Final = 1.0  # from the call; Redis looks ten times a second, so the answer may take 0.1 s more
-MAX_GATHERED_BYTES: Final = 16 * 1024 * 1024  # while one WAIT is under way: written in 20 ms
+MAX_HELD_BYTES: Final = 16 * 1024 * 1024  # while one WAIT is under way: written in 20 ms
 MAX_KNOWN_ROOMS: Final = 10_000
 RETRY_AFTER_MS: Final = 500
 
@@ -59,6 +59,7 @@ class _Waiting(NamedTuple):
     room: tuple[str, str]
     packed: bytes
     done: Replicated
+    until: float  # by the loop's clock
 
 
 class Replication:
@@ -82,20 +83,21 @@ class Replication:
         self._connected_replicas = 0
         self._is_busy = False  # `_begin` will be called
         self._gathered: list[_Waiting] = []
-        self._gathered_bytes = 0
-        self._gathered_at = 0.0  # the oldest of them
+        self._until = 0.0  # of the oldest of them
+        self._held_bytes = 0  # of all that is not sent yet
         # Rooms whose earlier commands may still be under way on the link: what waits for these.
         self._fenced: dict[tuple[str, str], list[_Waiting]] = {}
 
     def send(self, address: RoomAddress, packed: bytes, done: Replicated) -> None:
         """Have a packed command of the room sent, behind all of the room that went before, whichever way."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting((address.tenant_id, address.room), packed, done)
+        waiting = _Waiting((address.tenant_id, address.room), packed, done, loop.time() + WAIT_SECONDS)
         if self._link.server is None:
             loop.call_soon(done, out_of_reach(), False)
-        elif self._gathered_bytes > MAX_GATHERED_BYTES:
+        elif self._held_bytes > MAX_HELD_BYTES:
             loop.call_soon(done, behind(), False)
         else:
+            self._held_bytes += len(packed)
             is_first = waiting.room not in self.rooms
             self.rooms[waiting.room] = self.rooms.get(waiting.room, 0) + 1
             if is_first:
@@ -132,8 +134,11 @@ class Replication:
         """All that the room had under way on the link is done."""
         fenced = self._fenced.pop(room)
         if isinstance(reply, RoomcastError):
+            self._held_bytes -= sum(len(waiting.packed) for waiting in fenced)
             for waiting in fenced:
                 self._answer(waiting, reply, False)
+            if not self.rooms[room]:
+                del self.rooms[room]  # what it may overtake is still not known
             return
         if len(self.rooms) > MAX_KNOWN_ROOMS:
             self.rooms = {room: count for room, count in self.rooms.items() if count}
@@ -141,19 +146,21 @@ class Replication:
             self._gather(waiting)
 
     def _gather(self, waiting: _Waiting) -> None:
-        loop = asyncio.get_running_loop()
-        if not self._gathered:
-            self._gathered_at = loop.time()
-            if not self._is_busy:
-                self._is_busy = True
-                loop.call_soon(self._begin)  # with all that this turn brings
+        self._until = min(self._until, waiting.until) if self._gathered else waiting.until
         self._gathered.append(waiting)
-        self._gathered_bytes += len(waiting.packed)
+        if not self._is_busy:
+            self._is_busy = True
+            asyncio.get_running_loop().call_soon(self._begin)  # with all that this turn brings
+
+    def _take_gathered(self) -> list[_Waiting]:
+        gathered, self._gathered = self._gathered, []
+        self._held_bytes -= sum(len(waiting.packed) for waiting in gathered)
+        return gathered
 
     def _begin(self) -> None:
         """Send what was gathered, and a WAIT behind it."""
         loop = asyncio.get_running_loop()
-        left_seconds = self._gathered_at + WAIT_SECONDS - loop.time()
+        left_seconds = self._until - loop.time()
         if self._gathered and left_seconds < 0.001:
             self._refuse_gathered(replicas_behind)
         if not self._gathered:
@@ -162,13 +169,13 @@ class Replication:
             self._opening = loop.create_task(self._open(left_seconds))
             self._opening.add_done_callback(self._opened)
         else:
-            gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+            gathered = self._take_gathered()
             replicas = self._endpoint.replicas
             wanted = max(1, self._connected_replicas if replicas is None else replicas)
             replies: list[Any] = []
             for waiting in gathered:
                 self._connection.insist(waiting.packed, replies.append)
-            wait = pack("WAIT", wanted, int(1_000 * left_seconds))
+            wait = pack("WAIT", wanted, max(1, int(1_000 * left_seconds)))  # 0 would be for ever
             self._connection.insist(wait, partial(self._end, gathered, replies, wanted))
 
     def _end(self, sent: list[_Waiting], replies: list[Any], wanted: int, acknowledged: object) -> None:
@@ -185,8 +192,7 @@ class Replication:
         self._begin()
 
     def _refuse_gathered(self, reason: Callable[[], RoomcastError]) -> None:
-        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
-        for waiting in gathered:
+        for waiting in self._take_gathered():
             self._answer(waiting, reason(), False)
 
     def _answer(self, waiting: _Waiting, reply: Any, is_met: bool) -> None:

@@ -189,6 +189,8 @@ async def test_the_order_of_a_room_is_that_of_the_calls_whichever_way_they_go(a:
         assert [message.body for message in room.messages] == sent[name]
         assert answered[name] == list(range(1, len(sent[name]) + 1))
     assert not any(a._replication.rooms.values())
+    assert isinstance(a._replication, replication.Replication)
+    assert a._replication._held_bytes == 0
 
 
 async def test_a_connection_that_is_lost_leaves_the_outcome_unknown_and_is_made_anew(a: Node, group: Group) -> None:
@@ -225,7 +227,7 @@ async def test_a_frozen_primary_is_left_in_time(a: Node, group: Group) -> None:
 
 
 async def test_too_much_behind_one_wait_is_refused(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replication, "MAX_GATHERED_BYTES", 100_000)
+    monkeypatch.setattr(replication, "MAX_HELD_BYTES", 100_000)
     address = a.address("T1", "chat")
     await a.publish(address, keep=REPLICATED)
     answers = await asyncio.gather(
