@@ -14,6 +14,7 @@ from zlib import crc32
 import structlog
 
 from service.brokers import scripts
+from service.brokers.asking import Wanted
 from service.brokers.cluster_marks import PartitionMarks
 from service.brokers.cluster_routes import Route, Shard, ShardConnection
 from service.brokers.cluster_topology import (
@@ -27,7 +28,7 @@ from service.brokers.cluster_topology import (
 )
 from service.brokers.greeting import Mark, Policy, enter, greet
 from service.brokers.keys import Keyspace
-from service.brokers.link import Link, Wanted
+from service.brokers.link import Link
 from service.brokers.resp import DEADLINE_SECONDS, Done, out_of_reach, pack
 
 OPEN_SECONDS: Final = 1.2  # one shard, all of its partitions greeted; a promoted replica is looked for meanwhile

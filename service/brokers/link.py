@@ -2,28 +2,24 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from itertools import islice
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
 from service.brokers import scripts
+from service.brokers.asking import Asking, Wanted, refuse
 from service.brokers.endpoint import Endpoint
 from service.brokers.greeting import NOTHING_SEEN, Mark, Policy, Server, enter, greet
 from service.brokers.keys import PARTITIONS, Keyspace
 from service.brokers.pulse import LastPublishes
-from service.brokers.resp import CommandConnection, Done, bulk, out_of_reach, pack, settle
+from service.brokers.resp import CommandConnection, bulk, settle
 from service.protocol.errors import Unavailable
-
-Wanted = TypeVar("Wanted")
 
 log = structlog.get_logger()
 
-SLICE_COMMANDS: Final = 100  # at once: making and answering them takes 1-2 ms of the loop
 
-
-class Link:
+class Link(Asking):
     """Sends commands; `lost` is called once for each connection that was lost.
 
     Commands while there is no connection fail at once. Nothing is sent twice.
@@ -53,12 +49,7 @@ class Link:
         self._endpoint = endpoint
         self._told_lost = lost
         self._policy = policy
-        #: Send a packed command; the callable gets the reply or a RoomcastError, later and in order.
-        self.send: Callable[[bytes, Done], None] = _refuse
-        #: The same, however much is in flight: removals, and what keeps the lease.
-        self.insist: Callable[[bytes, Done], None] = _refuse
-        #: What was gathered during a turn is sent by this, at the turn's end.
-        self.before_flush: Callable[[], None] = _nothing_gathered
+        super().__init__()
         self._connection: CommandConnection | None = None
         self._tenants: set[str] = set()
         self._last_run_id = ""
@@ -89,10 +80,6 @@ class Link:
         """What scripts of a partition's rooms are told: rooms of an older one begin a new epoch."""
         return self.generations[partition]
 
-    def generation_bulk_of(self, partition: int) -> bytes:
-        """The same, packed."""
-        return self.generation_bulks[partition]
-
     def receive_mark(self, mark: Mark) -> bool:
         """The pulse went on. False: another node has begun a generation, since data is lost, or it is lost now; connect
         anew then.
@@ -108,29 +95,6 @@ class Link:
             self._connection.plan_flush()
         else:
             asyncio.get_running_loop().call_soon(self.before_flush)
-
-    def ask(self, packed: bytes, convert: Callable[[Any], Wanted]) -> asyncio.Future[Wanted]:
-        """Send a packed command, behind all that was gathered; the future brings the converted reply, or what
-        `convert` raises.
-        """
-        self.before_flush()
-        future: asyncio.Future[Wanted] = asyncio.get_running_loop().create_future()
-        self.send(packed, settle(future, convert))
-        return future
-
-    def insist_on(self, packed: bytes, convert: Callable[[Any], Wanted]) -> asyncio.Future[Wanted]:
-        """As `ask`, by `insist`."""
-        future: asyncio.Future[Wanted] = asyncio.get_running_loop().create_future()
-        self.insist(packed, settle(future, convert))
-        return future
-
-    async def ask_all(self, commands: Iterable[bytes]) -> list[Any]:
-        """Send many packed commands in slices that don't hold up the loop; their replies in order."""
-        replies: list[Any] = []
-        each = iter(commands)
-        while asked := [self.ask(packed, _as_it_is) for packed in islice(each, SLICE_COMMANDS)]:
-            replies += await asyncio.gather(*asked)
-        return replies
 
     def ask_under_lease(self, packed: bytes, convert: Callable[[Any], Wanted]) -> Awaitable[Wanted]:
         """The same for what is entered under the lease: refused when it may have ended, for then nobody removes it."""
@@ -156,11 +120,6 @@ class Link:
         """From now on everything is entered under this lease."""
         self.lease = lease
         self._tenants.clear()
-
-    async def scan(self, cursor: int, pattern: bytes, count: int) -> tuple[int, list[bytes]]:
-        """SCAN: the next cursor, 0 at the end, and the keys that were found."""
-        following, found = await self.ask(pack("SCAN", cursor, "MATCH", pattern, "COUNT", count), _as_it_is)
-        return int(following), found
 
     def reaches(self, _packed: bytes) -> bool:
         """Whether the server that serves a command can be asked."""
@@ -219,7 +178,7 @@ class Link:
         if self._connection is not None:
             self._connection = self.server = None
             self.publishes.forget_old()
-            self.send = self.insist = _refuse
+            self.send = self.insist = refuse
             self.lease_ends_at = 0.0  # the next connection takes a new lease, and ends this one
             self._told_lost()
 
@@ -227,19 +186,6 @@ class Link:
         """Somebody flushed them. What was sent meanwhile fails, as nothing is retried in secret."""
         for packed in scripts.load_commands():
             self.send(packed, _ignore)
-
-
-def _refuse(_packed: bytes, done: Done) -> None:
-    """What `send` is while there is no connection."""
-    asyncio.get_running_loop().call_soon(done, out_of_reach())
-
-
-def _nothing_gathered() -> None:
-    """What `before_flush` is until somebody gathers."""
-
-
-def _as_it_is(reply: Any) -> Any:
-    return reply
 
 
 def _ignore(_reply: object) -> None:

@@ -10,11 +10,12 @@ from itertools import islice
 from typing import Any, Final
 
 from service.brokers import scripts
+from service.brokers.asking import SLICE_COMMANDS
 from service.brokers.broker import RoomAddress
 from service.brokers.entries import pack_tell_user
 from service.brokers.envelope import parse_member
 from service.brokers.keys import PARTITIONS, Keyspace, RoomKeys
-from service.brokers.link import SLICE_COMMANDS, Link
+from service.brokers.link import Link
 from service.brokers.members import MemberPage, RoomMember, Snapshot
 from service.brokers.registry import within_deadline
 

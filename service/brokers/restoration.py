@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Iterator
 
 from service.brokers import scripts
+from service.brokers.asking import SLICE_COMMANDS
 from service.brokers.broker import ConnectionEntry
 from service.brokers.entries import pack_claim, pack_connect, pack_join, pack_rooms
-from service.brokers.link import SLICE_COMMANDS, Link
+from service.brokers.link import Link
 from service.brokers.members import NOTHING_SHOWN
 
 
