@@ -187,7 +187,8 @@ class RedisConnectionManager(Publishing, RoomMessages, RoomMembership, Presence,
             try:
                 await self._come_online()
             except (OSError, RoomcastError, Unsuitable) as error:
-                log.warning("Redis is out of reach", error=f"{type(error).__name__}: {error}")
+                away = "a part of the Cluster is out of reach" if self._is_online else "Redis is out of reach"
+                log.warning(away, error=f"{type(error).__name__}: {error}")
                 self._lost.set()
                 await asyncio.sleep(jittered(retry_seconds))
                 retry_seconds = min(MAX_RETRY_SECONDS, 2 * retry_seconds)
