@@ -131,7 +131,7 @@ async def run(run: Run) -> Outcome:
         readers = sockets - sleepers - len(load.participants) - EARS * len(POLICIES)
         greed = Greed(port=node.port, token=tenant.token("crowd"), api_key="")
         await _begin(others, greed, load.rooms, readers)
-        await asyncio.sleep(2)
+        await asyncio.sleep(1)
         for _ in range(run.times):
             async with AsyncExitStack() as stall:
                 asleep = await _begin(stall, greed, load.rooms, sleepers)
@@ -209,12 +209,14 @@ async def _begin(ending: AsyncExitStack, greed: Greed, rooms: Sequence[str], soc
         ending.push_async_callback(crowd.wait)
         ending.callback(crowd.kill)
         assert crowd.stdin is not None
-        assert crowd.stdout is not None
         members = sockets // len(rooms)
         crowd.stdin.write(msgspec.json.encode(msgspec.structs.replace(greed, room=room, members=members)) + b"\n")
+        crowds.append(crowd)
+    for crowd in crowds:
+        assert crowd.stdin is not None
+        assert crowd.stdout is not None
         assert await crowd.stdout.readline() == b"ready\n"
         crowd.stdin.write(b"\n")
-        crowds.append(crowd)
     return crowds
 
 
