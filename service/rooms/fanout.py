@@ -132,7 +132,12 @@ class Delivery:
 
     def add(self, items: list[Item], takers: list[Taker], shape: int) -> bool:
         """Add items for the same subscribers and takers; False if that can't be."""
-        if self.shape != shape or len(self.items) > ITEMS_OF_A_DELIVERY or self.takers != takers:
+        if (
+            self.passed is not None
+            or self.shape != shape
+            or len(self.items) > ITEMS_OF_A_DELIVERY
+            or self.takers != takers
+        ):
             return False
         for part in self._served:
             self._waiting.append(Segment(part.first, part.last, len(self.items)))

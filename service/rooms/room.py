@@ -91,9 +91,10 @@ class Room:
         """The epoch ended: where the new one stands is where live goes on."""
         if self.epoch is None:
             self.lose_place()
-        else:
+        elif head.epoch not in self.ended_epochs:
             self.settle()
             self.begin_epoch(head)
+            self._attendant.needs_repair(self)  # late news of an epoch that is over too ends with the present one
 
     def receive_interruption(self) -> None:
         """Messages and changes may have been missed: read them."""
@@ -130,6 +131,7 @@ class Room:
                 self._announce(taken)
                 taken = []
                 self.begin_epoch(Position(envelope.epoch, envelope.offset - 1))
+                self._attendant.needs_repair(self)
             if envelope.offset > self.offset + 1:
                 self.arrived = arrived[index:]
                 self._attendant.needs_repair(self)
@@ -147,7 +149,7 @@ class Room:
             head = Position(head.epoch, 0) if self.is_stored else head  # what it has is read, as after any jump
             self.skip_to(head, "epoch")
             # Late messages of an epoch that ended must not bring it back; two are more than can be under way.
-            self.ended_epochs = (self.epoch, *self.ended_epochs[:1])
+            self.ended_epochs = (self.epoch, *(epoch for epoch in self.ended_epochs[:1] if epoch != head.epoch))
             for member in self.members:
                 member.begin_epoch(self.epoch, head.offset)
         self.epoch, self.offset = head.epoch, head.offset
@@ -200,8 +202,6 @@ class Room:
         for member in self.live.values():
             member.pass_answers(Position(self.epoch, self.offset), self.ended_epochs, is_last=True)
         return self.aside is None
-
-    # Members
 
     def enter(self, member: Membership, head: RoomHead) -> int:
         """A connection joined at `head`; returns the offset at which it stands. It gets nothing before `promote`."""

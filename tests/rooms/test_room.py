@@ -211,6 +211,7 @@ def test_the_head_of_an_epoch_that_nobody_announced_is_read_and_that_of_an_ended
 ) -> None:
     around.join("alice")
     around.arrive(message(1), message(1, "e2"))
+    around.repairs.clear()
     around.room.receive_head(Position(EPOCH, 9))
     assert around.repairs == []
     around.room.receive_head(Position("e3", 0))
@@ -224,3 +225,28 @@ def test_who_joined_ahead_of_the_node_is_told_of_no_gap_that_ends_before(around:
     around.fanout.run()
     assert gaps(alice.events) == [(f"{EPOCH}:0", f"{EPOCH}:2", "expired")]
     assert gaps(bob.events) == []
+
+
+def test_late_news_of_an_epoch_that_is_over_does_not_keep_the_room_from_the_present_one(around: Surroundings) -> None:
+    around.join("alice")
+    around.join("bob", epoch="e3")  # Redis told of it before e2 was heard of here
+    around.repairs.clear()
+    around.room.receive_epoch(Position("e2", 0))
+    assert around.repairs == [around.room]
+    around.room.take_history(History(Position("e3", 0), 1, 0, [], False), keeps_history=True)
+    around.arrive(message(1, "e3"))
+    around.room.receive_head(Position("e3", 2))
+    assert around.repairs[1:] == [around.room]
+    assert around.room.offset == 1
+
+
+def test_what_comes_behind_a_gap_comes_behind_the_answers_that_it_passed(around: Surroundings) -> None:
+    alice = around.join("alice")
+    around.room.skip_to(Position(EPOCH, 2), "expired")
+    [delivery] = around.room.deliveries
+    around.room.receive_message(message(3))
+    around.room.settle()
+    assert delivery.passed == Position(EPOCH, 2)
+    assert len(delivery.items) == 1
+    around.fanout.run()
+    assert [event["type"] for event in alice.events] == ["gap", "message"]

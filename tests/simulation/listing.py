@@ -13,6 +13,7 @@ class Listing:
         self.members: dict[str, Any] = {}
         self.connections = 0
         self._was_reset = False
+        self._told: set[str] = set()  # whom events told of since the last reset
         self._pages = 0
         self._cursor: str | None = None
 
@@ -40,12 +41,15 @@ class Listing:
         self.connections = event["occupancy"]["connections"]
         if event.get("reset"):
             self.members.clear()
+            self._told.clear()
             self._was_reset = True
             self._pages += 1
             self._cursor = None
             self._ask(self._room, None)
         # Pages may know of a change before its event, which comes when more of them were gathered.
         is_listing = self._was_reset
+        for member in (*event["left"], *event["changed"], *event["joined"]):
+            self._told |= {member["connection"], member.get("was", member["connection"])}
         for member in event["left"]:
             if self.members.pop(member["connection"], None) is None and not is_listing:
                 self._complain(f"{event}: one leaves who was not there, but {sorted(self.members)}")
@@ -63,7 +67,8 @@ class Listing:
         if not self.is_watching or not self._pages:
             return
         for member in event["members"]:
-            self.members.setdefault(member["connection"], member)
+            if member["connection"] not in self._told:  # an event may overtake the page, which is older then
+                self.members[member["connection"]] = member
         self._cursor = event.get("next_cursor")
         if self._cursor is not None:
             self._ask(self._room, self._cursor)

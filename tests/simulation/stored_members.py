@@ -120,7 +120,7 @@ class StoredMembers:
         return MemberPage(members, more, self.count, self.users)
 
     def _page(self, after: str, limit: int) -> tuple[list[RoomMember], bool]:
-        names = sorted(name for name in (*self.there, *self.absent) if name > after)
+        names = sorted(name for name in {*self.there, *self.absent} if name > after)
         everyone = self.absent | self.there
         return [everyone[name].member for name in names[:limit]], len(names) > limit
 
