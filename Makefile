@@ -24,8 +24,9 @@ $(VENV)/.installed: requirements/development.txt pyproject.toml
 run: setup ## serve on 127.0.0.1:8000 with a demo tenant, until Ctrl-C
 	@exec $(BIN)/roomcast serve --demo
 
+# Two at once, as most of them wait; a file's tests share what it started, and stay together.
 test: setup ## run the tests
-	$(BIN)/pytest -q $(ARGUMENTS)
+	$(BIN)/pytest -q -n 2 --dist loadfile $(ARGUMENTS)
 
 check: setup ## format, lint, types, import directions, and the contract's tables against the code
 	$(BIN)/ruff format --check .
