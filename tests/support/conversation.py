@@ -6,6 +6,7 @@ connects to the next node and rejoins with `since`.
 
 import asyncio
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -110,6 +111,7 @@ class Participant(Insider):
         super().__init__(name, tenant, nodes, log)
         self.rooms = rooms
         self.at: dict[str, Place] = {}
+        self._passed: dict[str, list[tuple[Place, Place]]] = defaultdict(list)  # by gaps: behind the first, to the last
         # Publishes that wait for their answer, by key.
         self.waiting: dict[str, asyncio.Future[None]] = {}
         self.moved = asyncio.Event()
@@ -152,6 +154,7 @@ class Participant(Insider):
             case Joined():
                 self._move(event.room, Entered(self.name, self._room(event), place_of(event.position), event.recovered))
             case Gap():
+                self._passed[event.room].append((self.at[event.room], place_of(event.to)))
                 self._move(event.room, Told(self.name, self._room(event), place_of(event.to)))
             case Message():
                 assert isinstance(event.offset, int)
@@ -164,7 +167,7 @@ class Participant(Insider):
                 self._move(event.room, Delivered(self.name, self._room(event), key, place))
             case Published():
                 place = place_of(event.position)
-                if not event.duplicate:
+                if not event.duplicate and not self._was_passed(event.room, place):
                     self._move(event.room, Delivered(self.name, self._room(event), str(event.id), place))
                 self._log.append(Acknowledged(self.name, self._room(event), str(event.id), place))
                 self.acknowledged += 1
@@ -181,6 +184,13 @@ class Participant(Insider):
     def _room(self, event: Joined | Gap | Message | Published | ErrorEvent) -> str:
         assert isinstance(event.room, str)
         return room_of(self.tenant, event.room)
+
+    def _was_passed(self, room: str, place: Place) -> bool:
+        """Whether a gap took this place: the answer to its publish comes behind the gap, and moves nobody."""
+        return any(
+            place[0] == first[0] and place[1] > first[1] and (place[0] != last[0] or place[1] <= last[1])
+            for first, last in self._passed[room]
+        )
 
     def _move(self, room: str, record: Entered | Told | Delivered) -> None:
         self._log.append(record)

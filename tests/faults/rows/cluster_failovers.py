@@ -1,12 +1,12 @@
-"""One primary of a Valkey Cluster is killed or frozen: only its rooms notice."""
+"""One primary of a Valkey Cluster is killed, frozen or cut off: only its rooms notice."""
 
 import random
 import time
 from pathlib import Path
 
+from tests.faults.cut_cluster import CutCluster
 from tests.faults.rows.failovers import AHEAD_SECONDS, Way, try_failovers
 from tests.faults.run import Outcome, Row, Run
-from tests.support.valkey_cluster import ValkeyCluster
 
 
 class Shards:
@@ -16,7 +16,7 @@ class Shards:
         self._folder = folder
         self._chance = chance
         folder.mkdir()
-        self._cluster = ValkeyCluster(folder)
+        self._cluster = CutCluster(folder)
         self._cluster.start()
         self.url = self._cluster.url
         self.stop = self._cluster.stop
@@ -29,6 +29,8 @@ class Shards:
     def hurt(self, server: int, way: Way) -> None:
         if way == "frozen":
             self._cluster.freeze(server)
+        elif way == "cut off":
+            self._cluster.cut_off(server)
         else:
             replicas = self._cluster.replicas_of(server) if way == "killed ahead" else []
             for replica in replicas:
@@ -39,7 +41,7 @@ class Shards:
                 self._cluster.restart(replica)
 
     def heal(self, server: int, way: Way) -> None:
-        (self._cluster.thaw if way == "frozen" else self._cluster.restart)(server)
+        {"frozen": self._cluster.thaw, "cut off": self._cluster.reconnect}.get(way, self._cluster.restart)(server)
 
     def serving(self) -> list[Path]:
         return [self._folder / str(server) for server in self._cluster.primaries()]
@@ -49,15 +51,15 @@ async def run(run: Run) -> Outcome:
     """Any primary, both ways in turn."""
     shards = Shards(run.folder / "c", run.chance)
     run.ending.callback(shards.stop)
-    return await try_failovers(run, shards, ("killed", "killed ahead", "frozen"))
+    return await try_failovers(run, shards, ("killed", "killed ahead", "frozen", "cut off"))
 
 
 ROW = Row(
     name="cluster_failovers",
-    fault="one primary of a Cluster of three killed (its replica with it, or not), frozen",
+    fault="one primary of a Cluster of three killed (its replica with it, or not), frozen, cut off",
     done_when="0 lost where all replicas acknowledge, else 0 silently; publishing ≤ 5 s after promotion",
     full_times=40,
-    round_times=6,
+    round_times=8,
     short_times=1,
     run=run,
 )
