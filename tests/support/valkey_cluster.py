@@ -58,7 +58,7 @@ class ValkeyCluster:
             self._spawn(server)
         for server in range(SERVERS):
             self._until_answers(server)
-        _until(self.is_whole)
+        _until(self._is_whole)
 
     def stop(self) -> None:
         """The end of all of them."""
@@ -110,19 +110,6 @@ class ValkeyCluster:
         """Servers that follow it, whether they live or not."""
         return [server for server, node in enumerate(self._nodes()) if node[_PRIMARY] == self.ids[primary]]
 
-    def is_whole(self) -> bool:
-        """Every server lives, all slots are served, and every replica has all that its primary has."""
-        try:
-            for server, client in enumerate(self.clients):
-                replication: Any = client.info("replication")
-                is_linked = replication["role"] == "master" or replication["master_link_status"] == "up"
-                facts = self._facts(server)
-                if facts["cluster_state"] != "ok" or int(facts["cluster_slots_ok"]) != SLOTS or not is_linked:
-                    return False
-        except redis.RedisError:
-            return False
-        return len(self.primaries()) == SHARDS
-
     async def until_served(self) -> None:
         """Wait until those that live serve all slots."""
 
@@ -137,8 +124,8 @@ class ValkeyCluster:
         await asyncio.to_thread(_until, is_served)
 
     async def until_whole(self) -> None:
-        """Wait for `is_whole`."""
-        await asyncio.to_thread(_until, self.is_whole)
+        """Wait until every server lives, all slots are served, and every replica has all that its primary has."""
+        await asyncio.to_thread(_until, self._is_whole)
 
     async def failed_over(self, old: int) -> int:
         """Wait until another server serves what `old`, killed or frozen by now, served: that server."""
@@ -176,6 +163,18 @@ class ValkeyCluster:
             self._cluster(server, "SETSLOT", slot, "NODE", self.ids[to])
 
     # Inside
+
+    def _is_whole(self) -> bool:
+        try:
+            for server, client in enumerate(self.clients):
+                replication: Any = client.info("replication")
+                is_linked = replication["role"] == "master" or replication["master_link_status"] == "up"
+                facts = self._facts(server)
+                if facts["cluster_state"] != "ok" or int(facts["cluster_slots_ok"]) != SLOTS or not is_linked:
+                    return False
+        except redis.RedisError:
+            return False
+        return len(self.primaries()) == SHARDS
 
     def _cluster(self, server: int, *words: object) -> Any:
         return self.clients[server].execute_command("CLUSTER", *words)  # type: ignore[no-untyped-call]
