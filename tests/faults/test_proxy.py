@@ -96,7 +96,10 @@ def test_frames_are_whole_however_they_come_in_pieces(frames: list[bytes], cuts:
 
 
 @pytest.mark.parametrize(
-    "proxy", ["redis://127.0.0.1:0", f"unix://{tempfile.gettempdir()}/rcp{os.getpid()}"], indirect=True
+    "proxy",
+    ["redis://127.0.0.1:0", f"unix://{tempfile.gettempdir()}/rcp{os.getpid()}"],
+    ids=["tcp", "unix"],
+    indirect=True,
 )
 def test_all_passes_unchanged_without_faults(proxy: Proxy, dial: Dial) -> None:
     client = dial()
