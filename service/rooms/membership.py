@@ -79,7 +79,9 @@ class Membership:
         self.connection.close(CloseCode.INTERNAL, "internal error")
 
     def awaits(self, position: Position) -> bool:
-        """Whether one's own message at this place is still to come, or has just come, as a live one."""
+        """Whether one's own message at this place is still to come, or has just come: live, or fed from history."""
+        if self.is_recovering:
+            return True
         if position.epoch == self.room.epoch:
             return position.offset > self.joined_offset
         return position.epoch not in self.room.ended_epochs

@@ -241,3 +241,16 @@ def test_a_gap_passes_no_answer_of_one_who_does_not_have_what_lies_before_it_yet
     if not is_recovering:
         first.give(b'\x81\x14{"type":"duplicate"}')
         assert [event["type"] for event in alice.events] == ["duplicate", "published", "gap"]
+
+
+def test_a_gap_passes_no_answer_of_one_that_is_still_fed_what_lies_before() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    answer = publish(around, 1)
+    assert answer.place is not None
+    answer.place.epoch, answer.place.offset, answer.place.position = EPOCH, 2, f"{EPOCH}:2"
+    around.room.stand_aside(around.member("alice"))
+    around.member("alice").is_recovering = True
+    around.room.skip_to(Position(EPOCH, 5), "expired")
+    around.fanout.run()
+    assert alice.events == []
