@@ -17,12 +17,15 @@ MAX_WAIT_SECONDS: Final = 2.0
 FIRST_RATE_PER_SECOND: Final = 1_000.0
 LEAST_RATE_PER_SECOND: Final = 50.0
 MEASURED_SECONDS: Final = 0.25
+# What it costs to turn one away, in handshakes. In a storm most are: if only those who pass counted, the turns that go
+# by with refusals would make the rate fall, and the times to come again lie ever farther apart.
+REFUSAL_COST: Final = 0.5
 
 
 class Gate:
     """Lets so many pass in each turn of the loop, first come first served.
 
-    rate_per_second: how many passed while others waited, as it was measured last; so it is what this node can take
+    rate_per_second: how many could pass while others waited, as it was measured last; so it is what this node can take
     beside all else that it does.
     """
 
@@ -35,7 +38,7 @@ class Gate:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._appointments = Appointments()
         self._crowd_since = 0.0
-        self._passed = 0
+        self._passed = 0.0  # and refused, by their cost
 
     async def enter(self) -> None:
         """Pass when there is room in a turn: at once, as long as few come. Raises Unavailable when too many wait."""
@@ -48,13 +51,14 @@ class Gate:
         if len(self._waiting) >= self.rate_per_second * MAX_WAIT_SECONDS:
             raise Unavailable("more clients come than this node lets in", retry_after_ms=self.turn_away())
         if not self._waiting:
-            self._crowd_since, self._passed = self._clock(), 0
+            self._crowd_since, self._passed = self._clock(), 0.0
         turn = loop.create_future()
         self._waiting.append(turn)
         await turn
 
     def turn_away(self) -> int:
         """In how many milliseconds one who can't come in may come again."""
+        self._passed += REFUSAL_COST
         return self._appointments.make(self.rate_per_second, self._clock())
 
     def _end_turn(self) -> None:
@@ -72,4 +76,4 @@ class Gate:
         self._passed += ENTRIES_PER_TURN - self._left
         if self._waiting and (seconds := self._clock() - self._crowd_since) >= MEASURED_SECONDS:
             self.rate_per_second = max(LEAST_RATE_PER_SECOND, self._passed / seconds)
-            self._crowd_since, self._passed = self._clock(), 0
+            self._crowd_since, self._passed = self._clock(), 0.0

@@ -50,3 +50,19 @@ async def test_the_rate_is_what_passed_while_others_waited() -> None:
     now += 100
     await gate.enter()  # no crowd, and nothing is measured
     assert gate.rate_per_second == pytest.approx(50 * ENTRIES_PER_TURN, rel=0.3)
+
+
+async def test_those_who_are_turned_away_do_not_lower_the_rate() -> None:
+    now = 100.0
+    gate = Gate(clock=lambda: now)
+    waiting = [asyncio.create_task(gate.enter()) for _ in range(int(gate.rate_per_second * MAX_WAIT_SECONDS))]
+    for _ in range(200):
+        comers = [asyncio.create_task(gate.enter()) for _ in range(100)]
+        await asyncio.sleep(0)
+        refused = sum(comer.done() and comer.exception() is not None for comer in comers)
+        waiting += [comer for comer in comers if not comer.done()]
+        now += 0.001 * ENTRIES_PER_TURN + 0.0005 * refused  # what they cost
+    assert 900 < gate.rate_per_second < 1_100
+    for comer in waiting:
+        comer.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
