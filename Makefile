@@ -24,9 +24,14 @@ $(VENV)/.installed: requirements/development.txt pyproject.toml
 run: setup ## serve on 127.0.0.1:8000 with a demo tenant, until Ctrl-C
 	@exec $(BIN)/roomcast serve --demo
 
-# Two at once, as most of them wait; a file's tests share what it started, and stay together.
-test: setup ## run the tests
-	$(BIN)/pytest -q -n 2 --dist loadfile $(ARGUMENTS)
+# Most tests wait most of the time: two files at once. What goes by the clock comes afterwards.
+test: setup ## run the tests; ARGUMENTS=tests/rooms for some of them
+ifdef ARGUMENTS
+	$(BIN)/pytest -q $(ARGUMENTS)
+else
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not alone"
+	$(BIN)/pytest -q -m alone
+endif
 
 check: setup ## format, lint, types, import directions, and the contract's tables against the code
 	$(BIN)/ruff format --check .

@@ -7,6 +7,8 @@ import pytest
 from tests.faults.rounds import find_rows, run_round
 from tests.faults.run import Row
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("row", find_rows().values(), ids=find_rows())
 def test_a_short_round_keeps_every_promise(row: Row) -> None:

@@ -16,7 +16,7 @@ from tests.support.tenants import Tenant, make_tenant
 from tests.support.wire_client import Client, handshake
 from tests.support.wire_client import Refused as RefusedHandshake
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 OPERATOR_TOKEN = "operator-" + "0" * 32
 
 

@@ -25,7 +25,7 @@ from tests.support.greedy import Greed, Outcome, soft_open_files
 from tests.support.tenants import Tenant, make_tenant
 from tests.support.wire_client import Client
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 # As they are for a tenant of whom nothing is said; other tests have none of them.
 DELIVERIES_PER_SECOND: Final = 100_000

@@ -12,7 +12,7 @@ from tests.support.load import KEPT_MESSAGES, converse
 from tests.support.records import Acknowledged, Entered, Record, Told
 from tests.support.tenants import Tenant, make_tenant
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.support.live_server import LiveNode
 from tests.support.tenants import Tenant
 from tests.support.wire_client import Client, Closed
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 # PROTOCOL.md's figures are 1,000 and 1,000; this many a machine opens in a few seconds beside other tests.
 WATCHERS = 150

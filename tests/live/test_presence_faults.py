@@ -16,7 +16,7 @@ from tests.support.tenants import Tenant, make_tenant
 from tests.support.watcher import Watcher
 from tests.support.wire_client import Client, Refused
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 TRUE_WITHIN_SECONDS = 10.0  # RELIABILITY.md, promise 5
 ROOMS = ("chat", "other")

@@ -10,7 +10,7 @@ from tests.support.fixtures import Connect, NewTenant
 from tests.support.live_server import LiveNode
 from tests.support.wire_client import Client
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 RATE = 200
 WINDOW_SECONDS = 10

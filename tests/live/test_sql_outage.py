@@ -21,7 +21,7 @@ from tests.support.rest_client import Rest
 from tests.support.tenants import Tenant, make_tenant
 from tests.support.wire_client import Client, Refused
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 OUTAGE_SECONDS = 10.0
 # What a client may wait while SQL is away: as at all times, with room for two busy cores.

@@ -23,7 +23,7 @@ from tests.support.rest_client import Rest
 from tests.support.tenants import UNHURRIED, Tenant, make_tenant
 from tests.support.wire_client import Client
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 WITHIN_SECONDS = 2.0
 CHANGES = 1_000

@@ -9,7 +9,7 @@ from service.rooms import shares
 from service.rooms.budgets import WHOLE, Rates
 from tests.rooms.simulated_broker import UNAVAILABLE, SimulatedNode, tenant
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 EVEN = Rates(0.5, 0.5, 0.5, 0.5)
 
