@@ -153,7 +153,8 @@ async def test_a_publish_costs_as_many_deliveries_as_the_room_has_members(
     answers = [await members[0].next() for _ in range(6)]
     stored = [answer for answer in answers if isinstance(answer, Published)]
     errors = [answer for answer in answers if isinstance(answer, ErrorEvent)]
-    assert 2 <= len(stored) <= 4  # half of the rate, or, while the nodes don't know of each other yet, all
+    # half of the rate; a third beside a node that ended just before; all, while the nodes don't know of each other yet
+    assert 1 <= len(stored) <= 4
     assert {(error.code, error.limit) for error in errors} == {("rate_limited", "deliveries_per_second")}
     for member in members[1:]:
         for _ in stored:

@@ -19,6 +19,8 @@ from tests.faults.framer import Framer
 from tests.faults.proxy import Proxy
 from tests.support.valkey import Valkey
 
+pytestmark = pytest.mark.alone
+
 Dial = Callable[[], Any]  # a redis.Redis, which is half typed
 
 
@@ -161,8 +163,10 @@ def test_replies_before_the_cut_one_come_and_those_behind_do_not(proxy: Proxy, d
     client = dial()
     connection = client.connection
     proxy.set(lost_replies=1, lost_replies_of="INCR")
-    for command in (["SET", "a", "1"], ["INCR", "counted"], ["SET", "b", "1"]):
-        connection.send_command(*command)
+    # in one packet, so that the server has them all before the cut
+    connection.send_packed_command(
+        connection.pack_commands([["SET", "a", "1"], ["INCR", "counted"], ["SET", "b", "1"]])
+    )
     assert connection.read_response() == b"OK"
     with pytest.raises(redis.ConnectionError):
         connection.read_response()
