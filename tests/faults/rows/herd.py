@@ -29,7 +29,7 @@ async def run(run: Run) -> Outcome:
         stdout=asyncio.subprocess.PIPE,
         limit=2**24,
     )
-    run.ending.callback(end, herd)
+    run.ending.push_async_callback(end, herd)
     assert herd.stdin is not None
     assert herd.stdout is not None
     herd.stdin.write(msgspec.json.encode(order) + b"\n")
@@ -65,10 +65,11 @@ async def run(run: Run) -> Outcome:
     )
 
 
-def end(herd: asyncio.subprocess.Process) -> None:
-    """Kill it, if it runs."""
+async def end(herd: asyncio.subprocess.Process) -> None:
+    """Kill it, if it runs, and wait for its end: the loop must not go before its processes."""
     if herd.returncode is None:
         herd.kill()
+    await herd.wait()
 
 
 ROW = Row(
