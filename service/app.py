@@ -110,12 +110,7 @@ async def run_node(settings: Settings) -> AsyncIterator[Parts]:
     await broker.start()
     telemetry.register_gauge("connections", lambda: node.connection_count)
     telemetry.register_gauge("rooms", lambda: node.room_count)
-    bookkeeper = Bookkeeper(
-        node,
-        storage.usage,
-        minutes_days=settings.usage_minutes_retention_days,
-        hours_days=settings.usage_hours_retention_days,
-    )
+    bookkeeper = make_bookkeeper(settings, node, storage)
     roll_call = RollCall(node, version("roomcast"))
     tasks = start_clockwork(broker, node, storage, bookkeeper, roll_call)
     try:
@@ -159,6 +154,16 @@ def start_clockwork(
     for task in tasks:
         task.add_done_callback(_fail_loudly)
     return tasks
+
+
+def make_bookkeeper(settings: Settings, node: Node, storage: Storage) -> Bookkeeper:
+    """Who writes the node's usage down."""
+    return Bookkeeper(
+        node,
+        storage.usage,
+        minutes_days=settings.usage_minutes_retention_days,
+        hours_days=settings.usage_hours_retention_days,
+    )
 
 
 def make_door(settings: Settings) -> Door:

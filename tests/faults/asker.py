@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -85,3 +85,27 @@ class Asker:
             if [key for key in kept if key not in self.unknown] != stored:
                 lost = set(stored) - set(kept)
                 run.complain("lost" if lost else "doubled", f"{room} lacks {lost}, has {set(kept) - set(stored)} too")
+
+
+async def ask_through(run: Run, fault: Callable[[int, Asker], Awaitable[None]], **shape: Any) -> list[Asker]:
+    """Await `fault(number, asker)` as often as the run says, under load (its `shape` as of `Run.load`), each with
+    an asker of its own; back are the askers, judged.
+
+    `fault` does its fault and ends it; publishing has to be back within 2 s of that.
+    """
+    askers = []
+    async with run.load(messages_per_second=50, **shape) as load:
+        for number in range(run.times):
+            async with Asker(run.tenants[0], run.nodes, f"ask-{number}") as asker:
+                await fault(number, asker)
+                run.recovered(await load.publishes_again(), within_seconds=2)
+            askers.append(asker)
+            await run.healed()
+        for asker in askers:
+            await asker.judge(run)
+    return askers
+
+
+def slowest(askers: Sequence[Asker]) -> float:
+    """The slowest answer that any of them got, in seconds."""
+    return max(asker.slowest_seconds for asker in askers)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from tests.faults.asker import Asker
+from tests.faults.asker import Asker, ask_through, slowest
 from tests.faults.proxy import Proxy
 from tests.faults.run import Outcome, Row, Run
 
@@ -28,28 +28,24 @@ async def run(run: Run) -> Outcome:
     proxy = run.ending.enter_context(Proxy(valkey.url, seed=run.seed))
     await run.start_nodes(NODES, proxy.url)
     await run.make_tenants(1 if run.is_short else 2)
-    askers, found_seconds = [], []
-    async with run.load(messages_per_second=50) as load:
-        for number in range(run.times):
-            faults, is_subscription_only = WAYS[number % len(WAYS)]
-            async with Asker(run.tenants[0], run.nodes, f"ask-{number}") as asker:
-                before = proxy.set(**faults).subscribers
-                if faults.get("refuses"):
-                    proxy.cut()
-                if is_subscription_only:
-                    found_seconds.append(await until_subscribed_again(proxy, before + NODES))
-                else:
-                    await asyncio.sleep(FAULT_SECONDS)
-                proxy.heal()
-                run.recovered(await load.publishes_again(), within_seconds=2)
-            askers.append(asker)
-            await run.healed()
-        for asker in askers:
-            await asker.judge(run)
+    found_seconds: list[float] = []
+
+    async def cut_off(number: int, _: Asker) -> None:
+        faults, is_subscription_only = WAYS[number % len(WAYS)]
+        before = proxy.set(**faults).subscribers
+        if faults.get("refuses"):
+            proxy.cut()
+        if is_subscription_only:
+            found_seconds.append(await until_subscribed_again(proxy, before + NODES))
+        else:
+            await asyncio.sleep(FAULT_SECONDS)
+        proxy.heal()
+
+    askers = await ask_through(run, cut_off)
     if any(seconds > SUBSCRIPTION_SECONDS for seconds in found_seconds):
         run.complain("recovery", f"dead subscriptions were replaced after {found_seconds} s, not 5 s")
     return run.outcome(
-        slowest_operation_seconds=max(asker.slowest_seconds for asker in askers),
+        slowest_operation_seconds=slowest(askers),
         subscription_found_seconds=max(found_seconds, default=0),
     )
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from tests.faults.asker import Asker
+from tests.faults.asker import Asker, ask_through, slowest
 from tests.faults.run import Outcome, Row, Run
 
 SHORT_SECONDS: Final = (1.8, 3.0)
@@ -15,20 +15,13 @@ async def run(run: Run) -> Outcome:
     valkey = run.start_valkey()
     await run.start_nodes(2, valkey.url)
     await run.make_tenants(1 if run.is_short else 2)
-    askers = []
-    async with run.load(messages_per_second=50) as load:
-        for number in range(run.times):
-            seconds = run.chance.uniform(*(LONG_SECONDS if number % 2 else SHORT_SECONDS))
-            async with Asker(run.tenants[0], run.nodes, f"ask-{number}") as asker:
-                valkey.freeze()
-                await asyncio.sleep(seconds)
-                valkey.thaw()
-                run.recovered(await load.publishes_again(), within_seconds=2)
-            askers.append(asker)
-            await run.healed()
-        for asker in askers:
-            await asker.judge(run)
-    return run.outcome(slowest_operation_seconds=max(asker.slowest_seconds for asker in askers))
+
+    async def freeze(number: int, _: Asker) -> None:
+        valkey.freeze()
+        await asyncio.sleep(run.chance.uniform(*(LONG_SECONDS if number % 2 else SHORT_SECONDS)))
+        valkey.thaw()
+
+    return run.outcome(slowest_operation_seconds=slowest(await ask_through(run, freeze)))
 
 
 ROW = Row(

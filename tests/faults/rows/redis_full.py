@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from tests.faults.asker import Asker
+from tests.faults.asker import Asker, ask_through
 from tests.faults.run import Outcome, Row, Run
 from tests.support.records import Kept
 
@@ -19,23 +19,18 @@ async def run(run: Run) -> Outcome:
     await run.make_tenants(1 if run.is_short else 2)
     client: Any = valkey.client
     loop = asyncio.get_running_loop()
-    askers = []
-    async with run.load(messages_per_second=50, payload_bytes=4_000) as load:
-        for number in range(run.times):
-            async with Asker(run.tenants[0], run.nodes, f"ask-{number}") as asker:
-                client.config_set("maxmemory", client.info("memory")["used_memory"] + ROOM_BYTES)
-                deadline = loop.time() + FILLED_SECONDS
-                while not asker.refused and loop.time() < deadline:
-                    await asyncio.sleep(0.05)
-                await asyncio.sleep(run.chance.uniform(*FULL_SECONDS))
-                client.config_set("maxmemory", 0)
-                run.recovered(await load.publishes_again(), within_seconds=2)
-            askers.append(asker)
-            if not asker.refused or asker.unknown:
-                run.complain("recovery", "a full Redis did not refuse in so many words")
-            await run.healed()
-        for asker in askers:
-            await asker.judge(run)
+
+    async def fill(_: int, asker: Asker) -> None:
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + ROOM_BYTES)
+        deadline = loop.time() + FILLED_SECONDS
+        while not asker.refused and loop.time() < deadline:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(run.chance.uniform(*FULL_SECONDS))
+        client.config_set("maxmemory", 0)
+
+    askers = await ask_through(run, fill, payload_bytes=4_000)
+    if any(asker.unknown or not asker.refused for asker in askers):
+        run.complain("recovery", "a full Redis did not refuse in so many words")
     before: dict[str, int] = {}
     for kept in (record for record in run.log if isinstance(record, Kept)):
         if kept.place[1] != before.get(kept.room, kept.place[1] - 1) + 1:
