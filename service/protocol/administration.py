@@ -39,6 +39,7 @@ Origins = Annotated[
     list[Annotated[str, Meta(max_length=300)]],
     Meta(max_length=100, description="Exact origins from which browsers may connect; empty: any."),
 ]
+JsonSchemas = Annotated[dict[str, dict[str, Any]], Meta(description="JSON Schemas (2020-12) by name.")]
 
 
 # Tenants, for the operator.
@@ -201,6 +202,10 @@ class RoomTypeDetail(Answer, kw_only=True):
     messages_per_second: int | None
     max_message_bytes: int | None
     acknowledge: Acknowledge
+    messages: JsonSchemas
+    signals: JsonSchemas
+    state: dict[str, Any] | None
+    additional: Literal["allow", "refuse"]
 
 
 class RoomTypePage(Answer, kw_only=True):

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from service.protocol.administration import ROOM_TYPE_NAME_PATTERN
 from service.protocol.errors import Conflict, Invalid
-from service.protocol.identifiers import RoomPattern
+from service.protocol.identifiers import MESSAGE_NAME_PATTERN, RoomPattern
 from service.tenants.limits import ROOM_HISTORY_MESSAGES, ROOM_HISTORY_SECONDS, Limits
 
 # The type of all rooms that no other type's pattern matches.
@@ -19,6 +19,10 @@ DEFAULT_PATTERN = "*"
 
 SlowConsumer = Literal["disconnect", "drop_oldest", "latest_by_name"]
 Acknowledge = Literal["stored", "replicated"]
+Additional = Literal["allow", "refuse"]
+# A JSON Schema, draft 2020-12, in the bounds of `schemas.check_schema`.
+JsonSchema = dict[str, Any]
+SchemaName = Annotated[str, Meta(pattern=MESSAGE_NAME_PATTERN)]
 
 # JSON numbers above this are no longer exact in every reader (RFC 8259, section 6).
 _Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -66,6 +70,13 @@ class RoomType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "than all in reach the answer comes within 1 s, and is `unavailable`, outcome unknown."
         ),
     ] = "stored"
+    messages: Annotated[dict[SchemaName, JsonSchema], _says("JSON Schemas of `data`, by a message's `name`.")] = {}
+    signals: Annotated[dict[SchemaName, JsonSchema], _says("JSON Schemas of `data`, by a signal's `name`.")] = {}
+    state: Annotated[JsonSchema | None, _says("The JSON Schema of members' `state`; null: any.")] = None
+    additional: Annotated[
+        Additional,
+        _says("Whether messages and signals with other names, or none, pass unchecked or are refused (`schema`)."),
+    ] = "allow"
 
 
 DEFAULT = RoomType(pattern=DEFAULT_PATTERN)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from joserfc.jwk import ECKey, OctKey, OKPKey
 
+from service.tenants.contract import Contract
 from service.tenants.limits import Limits
 from service.tenants.room_types import RoomTypes
 
@@ -54,6 +55,12 @@ class TenantSnapshot(msgspec.Struct, frozen=True, eq=False):
     # What is revoked by name, each until an instant (Unix ms): all of a user's tokens, one token by its jti.
     revoked_users: Mapping[str, int] = {}
     revoked_jtis: Mapping[str, int] = {}
+    contract_version: int = 0
+
+    @property
+    def contract(self) -> Contract:
+        """The tenant's contract as this node knows it."""
+        return Contract(version=self.contract_version, room_types=dict(self.room_types.types))
 
 
 class Change(msgspec.Struct, frozen=True, eq=False):

@@ -30,6 +30,7 @@ from service.tenants.redis_mark import RedisMark
 from service.tenants.revocations import Revocations
 from service.tenants.rows import read_snapshot, unix_time_ms
 from service.tenants.snapshot import TenantSnapshot
+from service.tenants.stored_contracts import StoredContracts
 from service.tenants.stored_keys import Keys
 from service.tenants.stored_room_types import StoredRoomTypes
 from service.tenants.stored_tenants import Tenants
@@ -54,6 +55,7 @@ class Storage:
         self.tenants = Tenants(self.transactions, sealer)
         self.keys = Keys(self.transactions, sealer)
         self.room_types = StoredRoomTypes(self.transactions)
+        self.contracts = StoredContracts(self.transactions)
         self.revocations = Revocations(self.transactions)
         self.deletions = Deletions(self.transactions)
         self.audit = AuditLog(self.transactions)
