@@ -1,7 +1,8 @@
 """JSON Schemas of the Structs in the shape that generators of clients want.
 
 msgspec writes `anyOf` for tagged unions, `enum` of one value for tags and `anyOf` with null for what may be null.
-Generators make classes, constants and optionals of `oneOf` with a discriminator, `const` and a list of types.
+Generators make classes, constants and optionals of `oneOf` with a discriminator, `const` and a list of types. An
+integer without a format is one of 32 bits to most of them, which no instant in milliseconds fits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 _REFERENCE = "#/components/schemas/{name}"
+_LARGEST_INT32 = 2**31 - 1
 
 
 def component_schemas(
@@ -42,7 +44,15 @@ def _shape(schema: Any) -> Any:
         shaped["type"] = "string"
         if len(values) == 1:
             shaped["const"] = shaped.pop("enum")[0]
-    return _merge_null(shaped)
+    return _with_width(_merge_null(shaped))
+
+
+def _with_width(schema: dict[str, Any]) -> dict[str, Any]:
+    """An integer that may pass 32 bits says so."""
+    is_integer = schema.get("type") in ("integer", ["integer", "null"])
+    if is_integer and "format" not in schema and schema.get("maximum", _LARGEST_INT32 + 1) > _LARGEST_INT32:
+        return {**schema, "format": "int64"}
+    return schema
 
 
 def _merge_null(schema: dict[str, Any]) -> dict[str, Any]:
