@@ -97,7 +97,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 400
     outbox_max_bytes: Annotated[
         int,
-        Meta(ge=65_536, le=2**30, description="Bytes that may wait for one slow socket before it is closed with 4450."),
+        Meta(
+            ge=65_536,
+            le=2**30,
+            description="Bytes that may wait for one slow socket before it is closed with 4450. "
+            "A page of history or members takes up to 512 KiB: with less than the default one may close its socket.",
+        ),
     ] = 1024 * 1024
     ping_interval_seconds: Annotated[
         float, Meta(gt=0, le=86_400, description="Silence after which the server pings a client.")
