@@ -170,7 +170,7 @@ def main() -> None:
         place = Path(folder) / "c"
         logs.mkdir()
         place.mkdir()
-        cluster = Cluster(place, logs, outbox_max_bytes=OUTBOX_BYTES, drain_seconds=0.5)
+        cluster = Cluster(place, logs, outbox_max_bytes=OUTBOX_BYTES, drain_seconds=0.5, stop_timeout_seconds=1)
         try:
             asyncio.run(play(cluster))
         finally:
