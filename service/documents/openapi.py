@@ -11,10 +11,8 @@ from types import NoneType
 from typing import Any, Final, cast, get_args, get_origin
 
 from litestar import Litestar, Response, Router
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
     License,
@@ -30,20 +28,16 @@ from litestar.openapi.spec import (
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.routes import HTTPRoute
 
+from service.documents.examples import examples_by_struct
+from service.documents.pages import only_what_is_there, page_handlers, render_plugins
 from service.documents.problems import problem_responses, problem_statuses
 from service.documents.schemas import component_schemas
 from service.protocol.commands import WebSocketCommand
-from service.protocol.errors import NotFound, Problem
+from service.protocol.errors import Problem
 from service.protocol.events import WebSocketEvent
 
 _OPERATORS_PATH: Final = "/v1/tenants"
 _UNIONS: Final[dict[str, Any]] = {"WebSocketCommand": WebSocketCommand, "WebSocketEvent": WebSocketEvent}
-
-
-async def _only_the_document(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """A guard: Litestar answers all else below `/schema` with a page of HTML."""
-    if connection.scope["path"] != "/schema/openapi.json":
-        raise NotFound("path")
 
 
 OPENAPI_CONFIG: Final = OpenAPIConfig(
@@ -75,8 +69,10 @@ OPENAPI_CONFIG: Final = OpenAPIConfig(
             ),
         }
     ),
-    openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, guards=[_only_the_document]),
-    render_plugins=[JsonRenderPlugin()],
+    openapi_router=Router(
+        "/schema", route_handlers=page_handlers(), include_in_schema=False, guards=[only_what_is_there]
+    ),
+    render_plugins=render_plugins(),
 )
 
 
@@ -89,6 +85,8 @@ def finish_openapi(app: Litestar) -> OpenAPI:
             operation.security = [{"operatorToken": []}]
     types = [body for _, handler, _ in operations for body in _bodies(handler) if body is not None]
     schemas, components = component_schemas([*types, Problem], _UNIONS)
+    for name, examples in examples_by_struct().items():
+        components[name]["examples"] = examples
     document.components.schemas = cast(Any, components)
     document.components.responses = problem_responses()
     ready = iter(schemas)
