@@ -102,6 +102,13 @@ class UnknownCommand(RoomcastError):
         super().__init__("unknown_command", "there is no command of this type", path="$.type")
 
 
+class SchemaMismatch(RoomcastError):
+    """What a client sent does not fit the room type's schema for it; nothing was stored."""
+
+    def __init__(self, message: str, path: str, room: str | None = None) -> None:
+        super().__init__("schema", message, path=path, room=room)
+
+
 class Unauthenticated(RoomcastError):
     """The token or key is missing, bad, expired or revoked."""
 
@@ -144,6 +151,7 @@ class TooLarge(RoomcastError):
         self, limit: str, allowed_bytes: int, *, scope: str = "tenant", path: str | None = None, room: str | None = None
     ) -> None:
         sentence = f"over {limit}: {allowed_bytes} bytes"
+        self.allowed_bytes = allowed_bytes
         super().__init__("too_large", sentence, limit=limit, scope=scope, path=path, room=room)
 
 
