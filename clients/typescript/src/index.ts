@@ -1,0 +1,11 @@
+export type { BackoffOptions } from "./backoff.js";
+export { Client, type ClientEvents, type ClientOptions, createClient } from "./client.js";
+export type { GetToken, Socket, SocketConstructor, Status, TokenReason } from "./connection.js";
+export type { Register, RegisteredContract, RoomOf, RoomShape, UntypedRoom } from "./contract.js";
+export { type ClientErrorCode, RoomcastError, type ServerErrorCode } from "./errors.js";
+export type { Attendance, Presence } from "./presence.js";
+export type { QueueOptions } from "./queue.js";
+export type { Room } from "./room.js";
+export type { History, MessageOf, Receipt, RoomEvents, RoomOptions, RoomStatus, SignalOf } from "./room_types.js";
+export type { Stream } from "./stream.js";
+export type { Direct, Gap, Joined, Left, Limits, Member, Occupancy, Position, Sender, Welcome } from "./wire.js";
