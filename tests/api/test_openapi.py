@@ -27,7 +27,7 @@ def published() -> tuple[str, Any]:
         ROUTE_HANDLERS,
         dependencies={
             name: Provide(lambda: None, sync_to_thread=False)
-            for name in ("node", "tenants", "storage", "operators", "roll_call")
+            for name in ("node", "tenants", "storage", "operators", "roll_call", "documents")
         },
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=OPENAPI_CONFIG,
@@ -94,7 +94,7 @@ def test_every_operation_reads_as_a_method_and_says_what_it_does() -> None:
     assert len(set(ids)) == len(ids)
     of_a_tenant = {
         "createKey", "createSigningKey", "createToken", "deleteRoomType", "disconnect", "disconnectUser",
-        "forgetMessages", "getConnection", "getCounts", "getRoom", "getRoomType", "getUsage", "getUser",
+        "forgetMessages", "getAsyncapi", "getConnection", "getCounts", "getOpenapi", "getRoom", "getRoomType", "getUsage", "getUser",
         "listChanges",
         "listConnections", "listKeys", "listMembers", "listMessages", "listRoomTypes", "listRooms", "listSigningKeys",
         "publishMessage", "publishMessages", "putRoomType", "removeMember", "revokeKey",

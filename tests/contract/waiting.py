@@ -14,7 +14,5 @@ WAITING_ROUTES: dict[str, str] = {
     "GET /v1/traces/{trace}": INSIGHT,
     "GET /v1/contract": SCHEMAS,
     "PUT /v1/contract": SCHEMAS,
-    "GET /v1/contract/openapi.json": SCHEMAS,
-    "GET /v1/contract/asyncapi.json": SCHEMAS,
 }
 """By method and path as the table of HTTP has them."""
