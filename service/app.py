@@ -24,12 +24,12 @@ from service.api.operators import OperatorAccess
 from service.api.problems import EXCEPTION_HANDLERS
 from service.api.routes import ROUTE_HANDLERS
 from service.brokers.redis import RedisConnectionManager
-from service.documents.of_contracts import Documents
-from service.documents.openapi import OPENAPI_CONFIG
+from service.documents.openapi import OPENAPI_CONFIG, finish_openapi
 from service.preparation import load_operator_token, open_storage
 from service.rooms.bookkeeper import Bookkeeper
 from service.rooms.deletion import Deleter
 from service.rooms.node import Node
+from service.rooms.observation import keep_statistics
 from service.rooms.redis_mark import keep_mark, save_mark
 from service.rooms.roll_call import RollCall
 from service.settings import Settings
@@ -73,22 +73,16 @@ def create_app(settings: Settings) -> Litestar:
 
         return Provide(part)
 
-    def provide_documents() -> Documents:
-        return documents
-
     app = Litestar(
         [*ROUTE_HANDLERS, ConnectController],
         lifespan=[lifespan],
-        dependencies={
-            **{name: provide(name) for name in ("node", "tenants", "storage", "operators", "roll_call")},
-            "documents": Provide(provide_documents, sync_to_thread=False),
-        },
+        dependencies={name: provide(name) for name in ("node", "tenants", "storage", "operators", "roll_call")},
         exception_handlers=EXCEPTION_HANDLERS,
         after_exception=[note_socket_bug],
         openapi_config=OPENAPI_CONFIG,
         logging_config=None,
     )
-    documents = Documents(app)
+    finish_openapi(app)
     return app
 
 
@@ -151,6 +145,7 @@ def start_clockwork(
             ("tenants", node.keep_tenants()),
             ("shares of rates", node.shares.keep()),
             ("roll call", roll_call.keep_told()),
+            ("statistics", keep_statistics(node)),
             ("key use", node.keep_key_use(storage.keys)),
             ("mark of Redis", keep_mark(broker, storage.redis_mark)),
             ("deletions", deleter.keep_deleting()),

@@ -14,7 +14,6 @@ from litestar.types import ControllerRouterHandler, Middleware
 from service.api.audit import AuditController
 from service.api.commands import CommandsController
 from service.api.connections import ConnectionsController
-from service.api.contract_documents import ContractDocumentsController
 from service.api.counts import CountsController
 from service.api.guards import provide_actor, provide_manager, provide_named_manager
 from service.api.health import HealthController
@@ -27,6 +26,7 @@ from service.api.revocations import RevocationsController
 from service.api.room_types import RoomTypesController
 from service.api.rooms import RoomsController
 from service.api.signing_keys import SigningKeysController
+from service.api.stats import ObservationController, StatsController
 from service.api.strict import StrictRequest, check_address
 from service.api.tenants import TenantsController
 from service.api.tokens import TokensController
@@ -37,7 +37,6 @@ _OF_A_TENANT: Final[list[type[Controller]]] = [
     AuditController,
     BatchController,
     ConnectionsController,
-    ContractDocumentsController,
     CountsController,
     KeysController,
     RevocationsController,
@@ -45,6 +44,7 @@ _OF_A_TENANT: Final[list[type[Controller]]] = [
     RoomTypesController,
     RoomsController,
     SigningKeysController,
+    StatsController,
     TokensController,
     UsageController,
     UsersController,
@@ -75,6 +75,6 @@ def _router(
 ROUTE_HANDLERS: Final[list[ControllerRouterHandler]] = [
     _router("/v1", [*_OF_A_TENANT, CommandsController], provide_manager, [metered]),
     _router(TENANT_PATH, _OF_A_TENANT, provide_named_manager),
-    _router("/", [TenantsController, NodesController], provide_manager),
+    _router("/", [TenantsController, NodesController, ObservationController], provide_manager),
     HealthController,
 ]

@@ -14,13 +14,32 @@ class TenantSize(NamedTuple):
 
 
 class NodeFacts(msgspec.Struct, kw_only=True, frozen=True):
-    """What a node tells of itself: its name, its version, since when it runs (Unix time in ms), its open sockets."""
+    """What a node tells of itself: its name, its version, since when it runs (Unix time in ms), its open sockets; how
+    late its loop was a moment ago, and the memory of its process. Older nodes don't tell the last two.
+    """
 
     node: str
     version: str
     started_at_ms: int
     connections: int
     draining: bool
+    loop_lag_ms: float = 0.0
+    memory_bytes: int = 0
+
+
+class RedisFacts(NamedTuple):
+    """What Redis tells of itself; of a Cluster, the primary that keeps the leases. max_memory_bytes None: no bound.
+
+    latency_ms: of one command, there and back. clock_ahead_ms: against this machine's clock, within half of that.
+    """
+
+    version: str
+    role: str
+    replicas: int
+    memory_bytes: int
+    max_memory_bytes: int | None
+    latency_ms: float
+    clock_ahead_ms: float
 
 
 class ControlListener(Protocol):
@@ -31,6 +50,12 @@ class ControlListener(Protocol):
 
     def receive_drain(self) -> None:
         """The operator wants this node to drain, and told another one."""
+
+    def receive_question(self, node: str, number: int, question: bytes) -> None:
+        """Another node asks (`ask_node`); the answer goes to it, under its number."""
+
+    def receive_reply(self, number: int, reply: bytes) -> None:
+        """Another node replies to this node's question of that number."""
 
 
 class ClusterControl(Protocol):
@@ -77,6 +102,15 @@ class ClusterControl(Protocol):
 
     def ask_to_drain(self, node: str) -> Awaitable[bool]:
         """Ask a node to drain (`Listener.receive_drain`); False if it does not hear. Raises Unavailable."""
+
+    def ask_node(self, node: str, number: int, question: bytes) -> Awaitable[bool]:
+        """Ask another node something (`receive_question`); False if it does not hear. Raises Unavailable."""
+
+    def reply_to_node(self, node: str, number: int, reply: bytes) -> Awaitable[bool]:
+        """Reply to another node's question (`receive_reply`); False if it does not hear. Raises Unavailable."""
+
+    def look_at_redis(self) -> Awaitable[RedisFacts]:
+        """How Redis is now. Raises Unavailable."""
 
     def divide_rates(
         self, nodes: int, wanted: Mapping[str, Sequence[float]], greedy: Collection[str], least: Sequence[float]

@@ -4,7 +4,8 @@ A payload's first line says what it is, the rest are any bytes: `<format> <kind>
 channel: m messages (their bodies one after the other), s signal, e epoch, p presence (members one after the other);
 their line is a JSON array (msgspec reads it in 0.5 µs, splitting text takes four times that) and has no newline of its
 own. On the nodes' channels: u for a user's
-connections, d disconnect, x out of a room, t tenant changed; their line is text with single spaces, a user's name last.
+connections, d disconnect, x out of a room, t tenant changed, q question, r reply; their line is text with single
+spaces, a user's name last.
 """
 
 from collections.abc import Sequence
@@ -78,6 +79,11 @@ def receive_control_payload(listener: Listener, payload: bytes) -> None:
         listener.receive_tenant_change(rest)
     elif kind == b"1 n " and rest == "drain":
         listener.receive_drain()
+    elif kind == b"1 q ":
+        number, _, node = rest.partition(" ")
+        listener.receive_question(node, int(number), body)
+    elif kind == b"1 r ":
+        listener.receive_reply(int(rest), body)
     else:
         raise Unknown(kind.decode(errors="replace"))
 

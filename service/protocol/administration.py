@@ -227,13 +227,17 @@ class RevocationBody(Body, kw_only=True):
 
 
 class NodeDetail(Answer, kw_only=True):
-    """A node: its version, since when it runs, its open sockets, and whether it drains."""
+    """A node: its version, since when it runs, its open sockets, and whether it drains; how late its loop was a moment
+    ago, and the memory of its process.
+    """
 
     node: str
     version: str
     started_at_ms: int
     connections: int
     draining: bool
+    loop_lag_ms: float
+    memory_bytes: int
 
 
 class NodePage(Answer, kw_only=True):

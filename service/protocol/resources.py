@@ -189,6 +189,44 @@ class UsagePage(Answer, kw_only=True):
     next_cursor: str | None = None
 
 
+class StatsPoint(Answer, kw_only=True):
+    """One second, over all nodes: open connections; messages taken, deliveries, bytes and refusals by code.
+
+    p50_ms, p99_ms: from Redis' stamp of a message to the sockets' outboxes, rounded up to the next of 1, 2, 3, 4, 5, 7,
+    10, 15 … 5,000 ms; taken of up to 100 deliveries of a tenant and node, null without any.
+    """
+
+    at_ms: int
+    connections: int
+    publishes: int
+    deliveries: int
+    bytes_in: int
+    bytes_out: int
+    refused: dict[str, int]
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+class Stats(Answer, kw_only=True):
+    """The last seconds, ascending, one point for each, up to two seconds ago."""
+
+    items: list[StatsPoint]
+
+
+class RedisDetail(Answer, kw_only=True):
+    """Redis as the node that answers sees it; of a Cluster, the primary that keeps the nodes' leases.
+
+    latency_ms: of one command, there and back. max_memory_bytes: null where there is no bound.
+    """
+
+    version: str
+    role: str
+    replicas: int
+    memory_bytes: int
+    max_memory_bytes: int | None
+    latency_ms: float
+
+
 class Health(Answer, kw_only=True):
     """Whether the node is alive, or ready for traffic; one that is not answers with a problem."""
 

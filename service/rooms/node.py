@@ -12,9 +12,11 @@ from service.protocol.errors import CloseCode, Unavailable
 from service.rooms.connection import Connection
 from service.rooms.connection_manager import ConnectionManager
 from service.rooms.key_use import SAVE_SECONDS, UsedKeys
+from service.rooms.questions import Questions
 from service.rooms.repair import Repairs
 from service.rooms.room import Room
 from service.rooms.shares import RateShares
+from service.rooms.statistics import Statistics
 from service.rooms.turns import Fanout
 from service.rooms.usage import UsageBook
 from service.telemetry import counters, new_incident
@@ -50,6 +52,9 @@ class Node:
         self.tenants = tenants
         self.fanout = Fanout()
         self.usage = UsageBook(name, int(time.time()))
+        self.statistics = Statistics(self.usage)
+        self.questions = Questions(broker, self.statistics.answer)
+        self.receive_question, self.receive_reply = self.questions.answer, self.questions.receive_reply
         self.is_draining = False
         #: How this process ends in good order: the server's own (service/server.py).
         self.leave: Callable[[], None] = _stay

@@ -8,6 +8,7 @@ import structlog
 from service.brokers.control import NodeFacts
 from service.protocol.errors import RoomcastError
 from service.rooms.node import Node
+from service.rooms.statistics import memory_bytes
 
 log = structlog.get_logger()
 
@@ -31,6 +32,8 @@ class RollCall:
             started_at_ms=self._started_at_ms,
             connections=node.connection_count,
             draining=node.is_draining,
+            loop_lag_ms=round(node.statistics.loop_lag_ms, 1),
+            memory_bytes=memory_bytes(),
         )
 
     async def keep_told(self) -> None:

@@ -5,13 +5,14 @@ slice, not by the whole fan-out.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
 import structlog
 
 from service.rooms.fanout import NO_SHAPE, Delivery
-from service.rooms.usage import Usage
+from service.rooms.usage import DELAYS_A_SECOND, Usage
 from service.telemetry import counters, new_incident
 
 log = structlog.get_logger()
@@ -137,5 +138,7 @@ class Fanout:
                 delivery.give_up()
             if delivery.is_sent:
                 queue.deliveries.popleft()
+                if len(queue.usage.delays_ms) < DELAYS_A_SECOND and (oldest := delivery.items[0].envelope) is not None:
+                    queue.usage.delays_ms.append(time.time() * 1000 - oldest.time_ms)
                 sent(delivery)
         return served

@@ -14,6 +14,8 @@ MAX_WAITING: Final = 50_000
 TENANTS_SAMPLED_AT_ONCE: Final = 1_000
 TENANTS_CUT_AT_ONCE: Final = 100
 _COUNTS: Final = (*SUMS, *PEAKS)
+# Deliveries whose delay is taken, of each tenant and second.
+DELAYS_A_SECOND: Final = 100
 
 
 class Usage:
@@ -26,15 +28,20 @@ class Usage:
     api_requests: requests with one of the tenant's keys or tokens, refused ones too.
     refused: commands and requests by code. peak_rooms, history_bytes: of the whole tenant, the highest that was seen.
     samples: this node's connections in each second of the minute; None while there were none.
+    delays_ms: from Redis' stamp to the sockets' outboxes, by this machine's clock; emptied once a second.
     """
 
     __slots__ = (
-        "api_requests", "bytes_in", "bytes_out", "connection_seconds", "deliveries", "history_bytes", "is_forgotten",
-        "messages_http", "messages_websocket", "peak_rooms", "refused", "samples",
+        "_counted", "_refused", "api_requests", "bytes_in", "bytes_out", "connection_seconds", "delays_ms",
+        "deliveries", "history_bytes", "is_forgotten", "messages_http", "messages_websocket", "peak_rooms", "refused",
+        "samples",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.refused: dict[str, int] = {}
+        self.delays_ms: list[float] = []
+        self._counted = (0, 0, 0, 0)  # in the minutes before the open one
+        self._refused: dict[str, int] = {}
         self.is_forgotten = False
         self._begin()
 
@@ -56,6 +63,20 @@ class Usage:
     def refuse(self, code: str) -> None:
         """One more command or request was refused with this code."""
         self.refused[code] = self.refused.get(code, 0) + 1
+
+    def counted(self) -> tuple[int, int, int, int]:
+        """Messages in, deliveries, bytes in and out, since the tenant came to this node."""
+        messages, deliveries, bytes_in, bytes_out = self._counted
+        return (
+            messages + self.messages_websocket + self.messages_http,
+            deliveries + self.deliveries,
+            bytes_in + self.bytes_in,
+            bytes_out + self.bytes_out,
+        )
+
+    def refused_so_far(self) -> dict[str, int]:
+        """Refusals by code, since the tenant came to this node."""
+        return {code: self._refused.get(code, 0) + self.refused.get(code, 0) for code in self._refused | self.refused}
 
     def note_rooms(self, occupied: int) -> None:
         """The tenant has so many occupied rooms now, on all nodes."""
@@ -86,6 +107,7 @@ class Usage:
     def cut(self, tenant_id: str, starts_at_ms: int, node: str) -> MinuteUsage | None:
         """The minute is over: what it came to (None: to nothing), and the next one begins."""
         row = None if self.is_empty else self.row(tenant_id, starts_at_ms, node)
+        self._counted, self._refused = self.counted(), self.refused_so_far()
         self._begin()
         return row
 
@@ -99,27 +121,28 @@ class UsageBook:
     def __init__(self, node: str, second: int) -> None:
         self.node = node
         self._second = second
-        self._open: dict[str, Usage] = {}
+        #: By tenant id; for others to read.
+        self.open: dict[str, Usage] = {}
         self._waiting: dict[tuple[str, int], MinuteUsage] = {}
         #: Rows that were given up, as too many waited; the bookkeeper tells of them.
         self.dropped = 0
 
     def of(self, tenant_id: str) -> Usage:
         """The tenant's open minute: one object for as long as the tenant is on this node."""
-        usage = self._open.get(tenant_id)
+        usage = self.open.get(tenant_id)
         if usage is None:
-            usage = self._open[tenant_id] = Usage()
+            usage = self.open[tenant_id] = Usage()
         usage.is_forgotten = False
         return usage
 
     def forget(self, tenant_id: str) -> None:
         """The tenant has nothing on this node any more: what it used leaves with the open minute."""
-        self._open[tenant_id].is_forgotten = True
+        self.open[tenant_id].is_forgotten = True
 
     @property
     def active(self) -> list[tuple[str, Usage]]:
         """Tenants that use something in the open minute."""
-        return [(tenant_id, usage) for tenant_id, usage in self._open.items() if not usage.is_empty]
+        return [(tenant_id, usage) for tenant_id, usage in self.open.items() if not usage.is_empty]
 
     def tick(self, second: int, connections: Iterable[tuple[str, int]]) -> Iterator[None]:
         """Once a second: how many connections each tenant has here. `second`: Unix time. Yields after each slice of
@@ -143,12 +166,12 @@ class UsageBook:
         """Cut the open minute, for all tenants: when it is over, and when the node ends. Yields as `tick` does; what
         counts meanwhile belongs to this minute or the next one, as it happens."""
         starts_at_ms = self._starts_at_ms
-        for number, (tenant_id, usage) in enumerate(list(self._open.items()), 1):
+        for number, (tenant_id, usage) in enumerate(list(self.open.items()), 1):
             row = usage.cut(tenant_id, starts_at_ms, self.node)
             if row is not None:
                 self._waiting[tenant_id, starts_at_ms] = row
             if usage.is_forgotten:
-                del self._open[tenant_id]
+                del self.open[tenant_id]
             if number % TENANTS_CUT_AT_ONCE == 0:
                 yield
         while len(self._waiting) > MAX_WAITING:
@@ -176,7 +199,7 @@ class UsageBook:
     def rows(self, tenant_id: str) -> list[MinuteUsage]:
         """What SQL may not have yet of one tenant, the open minute included, ascending."""
         rows = [row for row in self._waiting.values() if row.tenant_id == tenant_id]
-        usage = self._open.get(tenant_id)
+        usage = self.open.get(tenant_id)
         if usage is not None and not usage.is_empty:
             rows.append(usage.row(tenant_id, self._starts_at_ms, self.node))
         return rows

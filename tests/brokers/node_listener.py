@@ -43,6 +43,12 @@ class NodeListener:
     def receive_drain(self) -> None:
         self._note("drain")
 
+    def receive_question(self, node: str, number: int, question: bytes) -> None:
+        self._note("question", node, number, question)
+
+    def receive_reply(self, number: int, reply: bytes) -> None:
+        self._note("reply", number, reply)
+
     def turn_ended(self) -> None:
         self.turns += 1
 

@@ -21,6 +21,8 @@ TENANTS = "/v1/tenants"
 BESIDE_THE_TABLE = {
     "POST /v1/commands",
     "GET /v1/nodes",
+    "GET /v1/nodes/stats",
+    "GET /v1/redis",
     "POST /v1/nodes/{node}/drain",
     "GET /health/live",
     "GET /health/ready",

@@ -1,7 +1,7 @@
 """Rows of PROTOCOL.md that nothing built so far can reach, and what each waits for."""
 
 SCHEMAS = "schemas of room types, and the contract made of them"
-INSIGHT = "stats and traces"
+INSIGHT = "traces"
 
 WAITING: dict[str, str] = {
     "error:schema": SCHEMAS,
@@ -9,7 +9,6 @@ WAITING: dict[str, str] = {
 """By row of the error, close and limit tables: `error:<code>`, `close:<code>`, `limit:<name>`."""
 
 WAITING_ROUTES: dict[str, str] = {
-    "GET /v1/stats": INSIGHT,
     "POST /v1/traces": INSIGHT,
     "GET /v1/traces/{trace}": INSIGHT,
     "GET /v1/contract": SCHEMAS,
