@@ -24,7 +24,8 @@ from service.api.operators import OperatorAccess
 from service.api.problems import EXCEPTION_HANDLERS
 from service.api.routes import ROUTE_HANDLERS
 from service.brokers.redis import RedisConnectionManager
-from service.documents.openapi import OPENAPI_CONFIG, finish_openapi
+from service.documents.of_contracts import Documents
+from service.documents.openapi import OPENAPI_CONFIG
 from service.preparation import load_operator_token, open_storage
 from service.rooms.bookkeeper import Bookkeeper
 from service.rooms.deletion import Deleter
@@ -73,16 +74,22 @@ def create_app(settings: Settings) -> Litestar:
 
         return Provide(part)
 
+    def provide_documents() -> Documents:
+        return documents
+
     app = Litestar(
         [*ROUTE_HANDLERS, ConnectController],
         lifespan=[lifespan],
-        dependencies={name: provide(name) for name in ("node", "tenants", "storage", "operators", "roll_call")},
+        dependencies={
+            **{name: provide(name) for name in ("node", "tenants", "storage", "operators", "roll_call")},
+            "documents": Provide(provide_documents, sync_to_thread=False),
+        },
         exception_handlers=EXCEPTION_HANDLERS,
         after_exception=[note_socket_bug],
         openapi_config=OPENAPI_CONFIG,
         logging_config=None,
     )
-    finish_openapi(app)
+    documents = Documents(app)
     return app
 
 
