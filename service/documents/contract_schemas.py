@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from service.documents.subschemas import Schema, map_subschemas
 from service.tenants.contract import Contract
 from service.tenants.room_types import RoomTypes
+from service.tenants.schemas import compile_schema
 
 REFERENCE: Final = "#/components/schemas/"
 _DEFINITIONS: Final = ("$defs", "definitions")
@@ -51,7 +52,7 @@ def gather_schemas(contract: Contract, taken: Iterable[str] = ()) -> ContractSch
         wanted += [] if room_type.state is None else [(f"{of_type}State", room_type.state)]
         given = [names.give(suggested) for suggested, _ in wanted]
         for component, (_, schema) in zip(given, wanted, strict=True):
-            schemas |= _components(component, schema, names)
+            schemas |= _components(component, _with_true_examples(schema), names)
         ready = iter(given)
         rooms.append(
             RoomSchemas(
@@ -105,6 +106,15 @@ def _components(name: str, schema: Schema, names: Names) -> dict[str, Schema]:
     return found | {
         component: {"title": component, **_as_object(resolve(each))} for component, each in definitions.values()
     }
+
+
+def _with_true_examples(schema: Schema) -> Schema:
+    """The schema with those of its examples that it takes; JSON Schema does not ask it of them."""
+    examples = schema.get("examples")
+    if not isinstance(examples, list):
+        return schema
+    validator = compile_schema(schema, "$")
+    return {**schema, "examples": [example for example in examples if validator.is_valid(example)]}
 
 
 def escape_pointer(key: str) -> str:
