@@ -39,7 +39,10 @@ export class Audience<Shape extends RoomShape> {
     this.#emitter.emit("gap", gap);
   }
 
-  tell<Event extends "joined" | "left" | "status" | "error">(event: Event, value: RoomEvents<RoomShape>[Event]): void {
+  tell<Event extends Exclude<keyof RoomEvents<RoomShape>, "message" | "signal" | "gap">>(
+    event: Event,
+    value: RoomEvents<RoomShape>[Event],
+  ): void {
     this.#emitter.emit(event, value as never);
   }
 

@@ -35,8 +35,11 @@ interface Entry {
   answered: (event: never) => void;
   refused: (error: RoomcastError) => void;
   isSent: boolean;
-  /** By `Date.now()`; 0: never. */
+  /** Both by `Date.now()`; 0: never. */
   firstSentAt: number;
+  sentAt: number;
+  /** Sent more than once on this connection. */
+  isRepeated: boolean;
   timer: ReturnType<typeof setTimeout> | undefined;
   backoff: Backoff;
 }
@@ -90,6 +93,8 @@ export class Queue {
       refused: refused ?? (() => {}),
       isSent: false,
       firstSentAt: 0,
+      sentAt: 0,
+      isRepeated: false,
       timer: undefined,
       backoff: new Backoff(),
     };
@@ -139,7 +144,10 @@ export class Queue {
     for (const entry of [...this.#entries]) {
       if (entry.endurance === "connection") this.#refuse(entry, "connection_lost", "the connection ended");
       else if (entry.isSent && entry.endurance === "once") this.#refuse(entry, "outcome_unknown", "no answer came");
-      else this.#unsend(entry);
+      else {
+        this.#unsend(entry);
+        entry.isRepeated = false;
+      }
     }
   }
 
@@ -172,17 +180,19 @@ export class Queue {
   #send(entry: Entry): void {
     if (!this.#connection.welcome) return; // closed by the application, in a handler of this loop
     entry.isSent = true;
-    entry.firstSentAt ||= Date.now();
+    entry.sentAt = Date.now();
+    entry.firstSentAt ||= entry.sentAt;
     entry.timer = setTimeout(() => this.#missed(entry), this.#ackTimeout);
     this.#connection.send(entry.frame);
   }
 
-  /** The server answers within 1.5 s. A silent socket is dead; on one that is busy the frame may be sent again. */
+  /** The server answers within 1.5 s. A socket on which a repetition was followed by nothing at all is dead. */
   #missed(entry: Entry): void {
-    const isSilent = Date.now() - this.#connection.heardAt >= this.#ackTimeout;
+    const isSilent = entry.isRepeated && this.#connection.heardAt < entry.sentAt;
     if (isSilent || entry.endurance !== "repeatable") this.#connection.drop();
     else {
       this.#unsend(entry);
+      entry.isRepeated = true;
       this.flush();
     }
   }

@@ -69,7 +69,7 @@ export class Room<Shape extends RoomShape = UntypedRoom> {
       return;
     }
     this.#setStatus("joining");
-    this.#join();
+    this.opened();
   }
 
   /** Leave, and forget the position. */
@@ -148,16 +148,12 @@ export class Room<Shape extends RoomShape = UntypedRoom> {
 
   // What the client tells
 
-  /** @internal The connection is new. */
+  /** @internal The connection is new, or how to join is. */
   opened(): void {
-    if (this.status === "left") this.allowed();
-    else this.#join();
-  }
-
-  #join(): void {
-    if (!this.#host.isConnected()) return;
+    if (this.status === "left" || !this.#host.isConnected()) return;
     const join = ++this.#joins;
     this.#setStatus("joining");
+    const state = this.#state;
     const since = this.#recover || !this.#wasJoined ? this.#cursor.position : null;
     this.#host.queue.add<Joined>({
       command: {
@@ -165,10 +161,10 @@ export class Room<Shape extends RoomShape = UntypedRoom> {
         room: this.name,
         ...(since !== null && { since }),
         ...(this.#watch && { watch: true }),
-        ...(this.#state !== undefined && { state: this.#state }),
+        ...(state !== undefined && { state }),
       },
       endurance: "connection",
-      answered: (event) => join === this.#joins && this.#joined(event, since !== null),
+      answered: (event) => join === this.#joins && this.#joined(event, since !== null, state),
       refused: (error) => join === this.#joins && !isEnd(error) && this.#out(error),
     });
   }
@@ -204,6 +200,7 @@ export class Room<Shape extends RoomShape = UntypedRoom> {
       case "presence":
       case "occupancy":
         this.presence.receive(event);
+        this.#audience.tell(event.type, event);
         break;
       case "left":
         this.#audience.tell("left", event);
@@ -224,13 +221,17 @@ export class Room<Shape extends RoomShape = UntypedRoom> {
     this.#audience.end(error);
   }
 
-  #joined(event: Joined, isRecovery: boolean): void {
+  #joined(event: Joined, isRecovery: boolean, state: unknown): void {
     const before = this.#cursor.position;
     this.#cursor.joined(event.position, event.recovered);
     this.#setStatus("joined");
     this.presence.joined(event);
     this.#audience.tell("joined", event);
-    for (const waiter of this.#stateWaiters.splice(0)) waiter.resolve();
+    const waiters = this.#stateWaiters.splice(0);
+    // Set while the join was under way: it carried the one before.
+    const settled = state === this.#state ? Promise.resolve() : this.#setState(this.#state);
+    for (const { resolve, reject } of waiters) settled.then(resolve, reject);
+    settled.catch(() => {}); // nobody waits for a state that came with `join`
     // Without a position nobody can say what was missed meanwhile; that it may be so must be said all the same.
     if (this.#wasJoined && this.#recover && !isRecovery)
       this.#audience.gap({ type: "gap", room: this.name, from: before, to: event.position, reason: "unstored" });
@@ -255,7 +256,7 @@ export class Room<Shape extends RoomShape = UntypedRoom> {
     this.#state = state;
     if (this.status === "joined") {
       await this.#host.queue.ask({ type: "set_state", room: this.name, state }, "connection").catch((error) => {
-        if (!isEnd(error)) throw error;
+        if (error.code !== "connection_lost") throw error;
         return this.#nextJoin(); // which carries the state
       });
     } else await this.#nextJoin();
@@ -264,7 +265,7 @@ export class Room<Shape extends RoomShape = UntypedRoom> {
   #startWatching(): void {
     if (this.#watch) return;
     this.#watch = true;
-    if (this.status !== "left") this.#join();
+    if (this.status !== "left") this.opened();
   }
 
   #nextJoin(): Promise<void> {

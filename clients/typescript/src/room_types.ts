@@ -1,6 +1,6 @@
 import type { Received, RoomShape } from "./contract.js";
 import type { RoomcastError } from "./errors.js";
-import type { Gap, Joined, Left, Position, Sender } from "./wire.js";
+import type { Gap, Joined, Left, OccupancyEvent, Position, PresenceEvent, Sender } from "./wire.js";
 
 export interface RoomOptions<State = unknown> {
   /** Join at once and whenever the connection is new; default true. Without, one may publish and read history. */
@@ -46,6 +46,9 @@ export type RoomEvents<Shape extends RoomShape> = {
   message: MessageOf<Shape>;
   signal: SignalOf<Shape>;
   gap: Gap;
+  /** What changed, as it came; `room.presence` has what it comes to. */
+  presence: PresenceEvent;
+  occupancy: OccupancyEvent;
   joined: Joined;
   left: Left;
   status: RoomStatus;
