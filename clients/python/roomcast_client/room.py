@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from roomcast_client import commands
 from roomcast_client.contract import MessageT, RoomContract, SignalT, StateT, encode
-from roomcast_client.errors import RoomcastError
+from roomcast_client.errors import OutcomeUnknown, RoomcastError
 from roomcast_client.events import (
     HistoryEvent,
     Left,
@@ -85,7 +85,8 @@ class Room(Generic[MessageT, SignalT, StateT]):
         is_there = self._exchange.is_online and not membership.inbox.has_ended
         membership.end()
         if is_there:
-            await self._exchange.ask(commands.Leave(room=self.name), Left, repeats=True, rank=1)
+            with contextlib.suppress(OutcomeUnknown):  # the connection has ended, and with it this
+                await self._exchange.ask(commands.Leave(room=self.name), Left, repeats=False, rank=1)
 
     @property
     def is_joined(self) -> bool:
