@@ -1,5 +1,6 @@
 """The one list of error codes and the one list of close codes, each saying what the client does next."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Literal, TypeVar
 
@@ -144,6 +145,22 @@ class Conflict(RoomcastError):
         super().__init__("conflict", message)
 
 
+class Break(msgspec.Struct, frozen=True):
+    """One change of a contract that breaks clients, and where."""
+
+    path: str
+    change: str
+
+
+class BreakingChange(Conflict):
+    """A contract that breaks clients, which was not asked for. breaks: some of them, `count` in all."""
+
+    def __init__(self, breaks: Sequence[Break], count: int) -> None:
+        first = f"{breaks[0].path}: {breaks[0].change}" if breaks else ""
+        super().__init__(f"{count} changes break clients of the contract in force, unless they are meant; {first}")
+        self.breaks = list(breaks)
+
+
 class TooLarge(RoomcastError):
     """Over a size limit; `scope` says whose: the tenant's, or a room's by its type."""
 
@@ -197,6 +214,7 @@ class Problem(msgspec.Struct, kw_only=True):
     scope: str | UnsetType = UNSET
     retry_after_ms: int | UnsetType = UNSET
     incident: str | UnsetType = UNSET
+    breaks: list[Break] | UnsetType = UNSET
 
 
 Value = TypeVar("Value", str, int)
@@ -220,6 +238,7 @@ def problem(error: RoomcastError, status: int | None = None) -> Problem:
         scope=_or_unset(error.scope),
         retry_after_ms=_or_unset(error.retry_after_ms),
         incident=_or_unset(error.incident),
+        breaks=error.breaks if isinstance(error, BreakingChange) else UNSET,
     )
 
 

@@ -161,12 +161,24 @@ class MessagesIn(Answer, kw_only=True):
     http: int
 
 
+class SchemaRefusals(Answer, kw_only=True):
+    """How often something did not fit its schema. kind: `message`, `signal` or `state`; name: null for those that the
+    room type has no schema for.
+    """
+
+    room_type: str
+    kind: str
+    name: str | None
+    count: int
+
+
 class UsagePoint(Answer, kw_only=True):
     """What was used in the minute, hour or day (of UTC) that begins at `starts_at_ms`; the last minutes still grow.
 
     peak_connections: in the second in which most were open, on all nodes. deliveries: what sockets were handed of
     rooms, and of sends to users. bytes_in: payloads from sockets, and bodies of requests; bytes_out: frames to sockets,
-    and bodies of answers. refused: commands and requests by code. history_bytes: the most that histories took of Redis.
+    and bodies of answers. refused: commands and requests by code; refused_by_schema: what makes up its `schema`.
+    history_bytes: the most that histories took of Redis.
     """
 
     starts_at_ms: int
@@ -178,6 +190,7 @@ class UsagePoint(Answer, kw_only=True):
     bytes_out: int
     api_requests: int
     refused: dict[str, int]
+    refused_by_schema: list[SchemaRefusals]
     peak_rooms: int
     history_bytes: int
 

@@ -26,7 +26,8 @@ class Usage:
     deliveries: events of rooms and sends to users that a socket's outbox took.
     bytes_in: payloads of sockets' frames, and bodies of requests. bytes_out: frames, and bodies of answers.
     api_requests: requests with one of the tenant's keys or tokens, refused ones too.
-    refused: commands and requests by code. peak_rooms, history_bytes: of the whole tenant, the highest that was seen.
+    refused: commands and requests by code; refused_by_schema: what did not fit (`schema_key`).
+    peak_rooms, history_bytes: of the whole tenant, the highest that was seen.
     samples: this node's connections in each second of the minute; None while there were none.
     delays_ms: from Redis' stamp to the sockets' outboxes, by this machine's clock; emptied once a second.
     """
@@ -34,11 +35,12 @@ class Usage:
     __slots__ = (
         "_counted", "_refused", "api_requests", "bytes_in", "bytes_out", "connection_seconds", "delays_ms",
         "deliveries", "history_bytes", "is_forgotten", "messages_http", "messages_websocket", "peak_rooms", "refused",
-        "samples",
+        "refused_by_schema", "samples",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.refused: dict[str, int] = {}
+        self.refused_by_schema: dict[str, int] = {}
         self.delays_ms: list[float] = []
         self._counted = (0, 0, 0, 0)  # in the minutes before the open one
         self._refused: dict[str, int] = {}
@@ -51,6 +53,8 @@ class Usage:
         self.samples: list[int] | None = None
         if self.refused:
             self.refused = {}
+        if self.refused_by_schema:
+            self.refused_by_schema = {}
 
     @property
     def is_empty(self) -> bool:
@@ -63,6 +67,10 @@ class Usage:
     def refuse(self, code: str) -> None:
         """One more command or request was refused with this code."""
         self.refused[code] = self.refused.get(code, 0) + 1
+
+    def refuse_by_schema(self, key: str) -> None:
+        """Something did not fit a schema; that its command is refused is counted apart."""
+        self.refused_by_schema[key] = self.refused_by_schema.get(key, 0) + 1
 
     def counted(self) -> tuple[int, int, int, int]:
         """Messages in, deliveries, bytes in and out, since the tenant came to this node."""
@@ -101,6 +109,7 @@ class Usage:
             node=node,
             samples=pack_samples(self.samples),
             refused=dict(self.refused),
+            refused_by_schema=dict(self.refused_by_schema),
             **{name: getattr(self, name) for name in _COUNTS},
         )
 

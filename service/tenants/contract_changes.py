@@ -14,7 +14,7 @@ import msgspec
 
 from service.protocol.contracts import ContractChange
 from service.tenants.room_types import RoomType
-from service.tenants.schema_changes import compare_schemas, is_same
+from service.tenants.schema_changes import compare_schemas, is_same, written
 from service.tenants.schemas import path_to
 
 _SCHEMAS: Final = ("messages", "signals")
@@ -55,7 +55,7 @@ def _compare_types(old: RoomType, new: RoomType, path: str) -> Iterator[Contract
         elif was != now:
             # Clients are typed by the pattern; with `refuse`, writers of other names are turned away.
             breaks = has_schemas(old) if name == "pattern" else name == "additional" and now == "refuse"
-            yield ContractChange(within, f"changed from {_told(was)} to {_told(now)}", breaks)
+            yield ContractChange(within, f"changed from {written(was)} to {written(now)}", breaks)
 
 
 def _compare_names(
@@ -75,7 +75,3 @@ def _compare_named(old: dict[str, Any] | None, new: dict[str, Any] | None, path:
 
 def _names(before: Iterable[str], after: Iterable[str]) -> list[str]:
     return sorted({*before, *after})
-
-
-def _told(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

@@ -130,6 +130,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _Count | None,
         _says("Room types: each node holds all of them in memory.", "room types", "`too_many`"),
     ] = 100
+    max_contract_bytes: Annotated[
+        _Count | None,
+        _says("All room types with their schemas, as JSON: each node holds them in memory.", "bytes", "`too_large`"),
+    ] = 1024 * 1024
 
     @property
     def frame_bytes(self) -> int | None:

@@ -38,6 +38,18 @@ class MinuteUsage(msgspec.Struct, frozen=True, kw_only=True):
     peak_rooms: int
     history_bytes: int
     refused: Mapping[str, int]
+    refused_by_schema: Mapping[str, int] = {}
+
+
+def schema_key(room_type: str, kind: str, name: str | None) -> str:
+    """The key in `refused_by_schema`: a room type's name has no spaces. name: None for other names, or none."""
+    return f"{room_type} {kind}" if name is None else f"{room_type} {kind} {name}"
+
+
+def read_schema_key(key: str) -> tuple[str, str, str | None]:
+    """What `schema_key` was given."""
+    room_type, kind, *name = key.split(" ", 2)
+    return room_type, kind, name[0] if name else None
 
 
 def pack_samples(samples: Sequence[int] | None) -> bytes:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -68,10 +68,11 @@ def read_room_type(row: RoomTypeRow) -> RoomTypeRecord:
 
 def read_room_types(rows: Iterable[RoomTypeRow]) -> RoomTypes:
     """All room types of a tenant that this version can read."""
-    return _make_room_types({row.name: row.rules for row in rows})
+    return make_room_types({row.name: row.rules for row in rows})
 
 
-def _make_room_types(rules: dict[str, dict[str, Any]]) -> RoomTypes:
+def make_room_types(rules: Mapping[str, dict[str, Any]]) -> RoomTypes:
+    """Room types as they are stored, name to rules: those that this version can read."""
     types: dict[str, RoomType] = {}
     for name, stored in rules.items():
         try:
@@ -95,6 +96,7 @@ def read_snapshot(
     room_types: str,
     revoked_users: str,
     revoked_jtis: str,
+    contract_version: int,
 ) -> TenantSnapshot:
     """A tenant with its keys in force; one that does not open is left out and logged, the others serve on.
 
@@ -113,9 +115,10 @@ def read_snapshot(
             for key in api_keys
         },
         version=row.version,
-        room_types=_make_room_types(_rules.decode(room_types)),
+        room_types=make_room_types(_rules.decode(room_types)),
         revoked_users=_revoked.decode(revoked_users),
         revoked_jtis=_revoked.decode(revoked_jtis),
+        contract_version=contract_version,
     )
 
 

@@ -42,7 +42,12 @@ def compare_schemas(old: dict[str, Any], new: dict[str, Any], path: str) -> list
 
 def is_same(one: Any, other: Any) -> bool:
     """Whether two JSON values are the same; Python alone takes 1, 1.0 and true for that."""
-    return one == other and msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")
+    return bool(one == other) and written(one) == written(other)
+
+
+def written(value: Any) -> str:
+    """A value as JSON, the same text for the same value."""
+    return msgspec.json.encode(value, order="sorted").decode()
 
 
 class _Comparison:
@@ -125,7 +130,7 @@ class _Comparison:
             else:
                 is_tighter = was is None
             change = "tightened" if is_tighter else "loosened"
-            self._note(f"{path}.{keyword}", f"{change} from {_told(was)} to {_told(now)}", is_tighter)
+            self._note(f"{path}.{keyword}", f"{change} from {written(was)} to {written(now)}", is_tighter)
 
     def _compare_properties(self, old: dict[str, Any], new: dict[str, Any], path: str) -> None:
         was, now = old.get("properties", {}), new.get("properties", {})
@@ -164,7 +169,7 @@ class _Comparison:
         """Branches that are the same are taken away first, the others are paired by what tells them apart."""
         where = f"{path}.{keyword}"
         was, now = ([(index, each) for index, each in enumerate(side.get(keyword, ()))] for side in (old, new))
-        for find in (_written, _discriminator):
+        for find in (written, _discriminator):
             for index, branch in list(was):
                 key = find(branch)
                 other = next((each for each in now if key is not None and find(each[1]) == key), None)
@@ -237,12 +242,8 @@ def _listed(types: frozenset[str]) -> str:
 def _values(schema: dict[str, Any]) -> frozenset[str] | None:
     """What `enum` or `const` lists, as JSON; None: they list nothing."""
     if "const" in schema:
-        return frozenset([_told(schema["const"])])
-    return frozenset(map(_told, schema["enum"])) if "enum" in schema else None
-
-
-def _written(schema: Any) -> str | None:
-    return _told(schema)
+        return frozenset([written(schema["const"])])
+    return frozenset(map(written, schema["enum"])) if "enum" in schema else None
 
 
 def _discriminator(schema: Any) -> str | None:
@@ -253,12 +254,8 @@ def _discriminator(schema: Any) -> str | None:
         return str(schema["$ref"])
     properties = schema.get("properties", {}).items()
     constants = {name: held["const"] for name, held in properties if isinstance(held, dict) and "const" in held}
-    return _told(constants) if constants else None
+    return written(constants) if constants else None
 
 
 def _came_or_went(was: Any) -> str:
     return "added" if was is None else "removed"
-
-
-def _told(value: Any) -> str:
-    return msgspec.json.encode(value, order="sorted").decode()

@@ -86,6 +86,19 @@ class RoomTypeRow(DefaultBase):
     changed_at_ms: Mapped[int] = mapped_column(BigInteger)
 
 
+class ContractVersionRow(DefaultBase):
+    """All room types of a tenant as they were from `at_ms` on, until the next version: name to the RoomType's JSON."""
+
+    __tablename__ = "contract_versions"
+
+    tenant_id: Mapped[str] = _tenant_id()
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    room_types: Mapped[dict[str, Any]] = mapped_column(_Json)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    actor_kind: Mapped[str] = mapped_column(String(16))
+    actor_id: Mapped[str] = mapped_column(String(200))
+
+
 class RevocationRow(DefaultBase):
     """All tokens of a user (kind `user`), or the one of a jti (kind `jti`), refused until an instant."""
 
@@ -151,6 +164,8 @@ class UsageColumns:
     peak_rooms: Mapped[int] = mapped_column(BigInteger)
     history_bytes: Mapped[int] = mapped_column(BigInteger)
     refused: Mapped[dict[str, int]] = mapped_column(_Json)  # by code
+    # By what did not fit, as `minute_usage.schema_key` writes it. The default is for nodes of the version before.
+    refused_by_schema: Mapped[dict[str, int]] = mapped_column(_Json, server_default="{}")
     peak_connections: Mapped[int] = mapped_column(BigInteger)  # a minute's: the node's own; an hour's: all nodes'
 
 

@@ -24,11 +24,11 @@ _PRUNED_WITH_A_WRITE: Final = 20
 class Write:
     """A transaction that writes; what is noted becomes an audit row in it, and a log line after its commit."""
 
-    __slots__ = ("_actor", "rows", "session")
+    __slots__ = ("actor", "rows", "session")
 
     def __init__(self, session: AsyncSession, actor: Actor) -> None:
         self.session = session
-        self._actor = actor
+        self.actor = actor
         self.rows: list[AuditRow] = []
 
     def note(
@@ -43,7 +43,7 @@ class Write:
     ) -> None:
         """Something is changed from `before` to `after`, neither with a secret in it."""
         row = make_audit_row(
-            self._actor,
+            self.actor,
             unix_time_ms(),
             tenant_id=tenant_id,
             tenant=tenant,
@@ -58,10 +58,11 @@ class Write:
 class TenantChange:
     """A tenant's locked row, in a transaction that changes the tenant as soon as something is noted."""
 
-    __slots__ = ("_write", "session", "tenant")
+    __slots__ = ("_write", "actor", "session", "tenant")
 
     def __init__(self, write: Write, tenant: TenantRow) -> None:
         self._write = write
+        self.actor = write.actor
         self.session = write.session
         self.tenant = tenant
 

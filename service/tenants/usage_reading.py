@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, ColumnElement, TableValuedAlias, cast, func, or_, select, true, union
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from service.protocol.resources import UsagePoint
 from service.tenants.minute_usage import MINUTE_MS, PEAKS, SUMS, MinuteUsage, peak_of
@@ -68,11 +69,12 @@ async def _add_counts(session: AsyncSession, asked: Range, table: _Table, spans:
         spans[found].add_counts(dict(zip((*SUMS, *PEAKS), map(int, counts), strict=False)))
         if table is UsageHourRow:
             spans[found].note_peak(counts[-1])
-    each = _each_refused(session, table)
-    total = func.sum(cast(each.c.value, BigInteger))
-    refused = select(start, each.c.key, total).select_from(table).join(each, true()).where(*where)
-    for found, code, count in await session.execute(refused.group_by(start, each.c.key)):
-        spans[found].add_refused(code, int(count))
+    for column, add in ((table.refused, Span.add_refused), (table.refused_by_schema, Span.add_refused_by_schema)):
+        each = _each_count(session, column)
+        total = func.sum(cast(each.c.value, BigInteger))
+        refused = select(start, each.c.key, total).select_from(table).join(each, true()).where(*where)
+        for found, key, count in await session.execute(refused.group_by(start, each.c.key)):
+            add(spans[found], key, int(count))
 
 
 async def _add_peaks(session: AsyncSession, asked: Range, spans: dict[int, Span]) -> None:
@@ -145,8 +147,8 @@ def _start(asked: Range, at_ms: Any) -> Any:
     return at_ms - at_ms % asked.unit_ms
 
 
-def _each_refused(session: AsyncSession, table: _Table) -> TableValuedAlias:
-    """A row for each code of a row's refusals."""
+def _each_count(session: AsyncSession, column: InstrumentedAttribute[dict[str, int]]) -> TableValuedAlias:
+    """A row for each key of a row's counts."""
     is_postgresql = session.get_bind().dialect.name == "postgresql"
-    each = func.jsonb_each_text(table.refused) if is_postgresql else func.json_each(table.refused)
+    each = func.jsonb_each_text(column) if is_postgresql else func.json_each(column)
     return each.table_valued("key", "value")

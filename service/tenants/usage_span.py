@@ -5,8 +5,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
 
-from service.protocol.resources import MessagesIn, UsagePoint
-from service.tenants.minute_usage import PEAKS, SUMS
+from service.protocol.resources import MessagesIn, SchemaRefusals, UsagePoint
+from service.tenants.minute_usage import PEAKS, SUMS, read_schema_key
 
 _START: Final = attrgetter("starts_at_ms")
 
@@ -17,6 +17,7 @@ class Span:
     def __init__(self) -> None:
         self.counts = dict.fromkeys((*SUMS, *PEAKS), 0)
         self.refused: dict[str, int] = {}
+        self.refused_by_schema: dict[str, int] = {}
         self.peak_connections = 0
 
     def add_counts(self, counts: Mapping[str, int]) -> None:
@@ -30,6 +31,10 @@ class Span:
         """Add a part's refusals with one code."""
         self.refused[code] = self.refused.get(code, 0) + count
 
+    def add_refused_by_schema(self, key: str, count: int) -> None:
+        """Add a part's refusals of what did not fit one schema."""
+        self.refused_by_schema[key] = self.refused_by_schema.get(key, 0) + count
+
     def note_peak(self, connections: int) -> None:
         """So many connections were open in one second of it."""
         self.peak_connections = max(self.peak_connections, connections)
@@ -39,10 +44,13 @@ class Span:
         self.add_counts({name: getattr(row, name) for name in (*SUMS, *PEAKS)})
         for code, count in row.refused.items():
             self.add_refused(code, count)
+        for key, count in row.refused_by_schema.items():
+            self.add_refused_by_schema(key, count)
 
     def values(self) -> dict[str, Any]:
         """The columns of an hour."""
-        return {**self.counts, "refused": self.refused, "peak_connections": self.peak_connections}
+        refused = {"refused": self.refused, "refused_by_schema": self.refused_by_schema}
+        return {**self.counts, **refused, "peak_connections": self.peak_connections}
 
     def point(self, starts_at_ms: int) -> UsagePoint:
         """The span as REST shows it."""
@@ -57,9 +65,15 @@ class Span:
             bytes_out=counts["bytes_out"],
             api_requests=counts["api_requests"],
             refused=dict(sorted(self.refused.items())),
+            refused_by_schema=[_refusals(key, count) for key, count in sorted(self.refused_by_schema.items())],
             peak_rooms=counts["peak_rooms"],
             history_bytes=counts["history_bytes"],
         )
+
+
+def _refusals(key: str, count: int) -> SchemaRefusals:
+    room_type, kind, name = read_schema_key(key)
+    return SchemaRefusals(room_type=room_type, kind=kind, name=name, count=count)
 
 
 def by_minute(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from service.tenants import deletions, revocations, rows, storage, stored_keys, stored_room_types, stored_tenants
+from service.tenants import deletions, revocations, rows, storage, stored_contracts, stored_keys, stored_tenants
 from service.tenants import transactions as transactions_module
 
-_MODULES = (deletions, revocations, rows, storage, stored_keys, stored_room_types, stored_tenants, transactions_module)
+_MODULES = (deletions, revocations, rows, storage, stored_contracts, stored_keys, stored_tenants, transactions_module)
 
 
 class Clock:
