@@ -141,6 +141,10 @@ class Budgets:
             self._publishes.debit(-1)
             raise
 
+    def charge_publishes(self, more: int) -> None:
+        """A publish turned out to be as much work as so many more."""
+        self._publishes.debit(more)
+
     def charge_deliveries(self, more: int) -> None:
         """A room had more members than was thought when its publish was let through."""
         if more > 0:

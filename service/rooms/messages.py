@@ -6,7 +6,7 @@ from functools import partial
 from service.brokers.broker import Broker, Origin, Publication, PublicationDone
 from service.protocol.errors import RoomcastError
 from service.protocol.events import HistoryEvent
-from service.rooms.admission import admit, check_size
+from service.rooms.admission import admit, check_fits, check_size, check_value
 from service.rooms.budgets import Budgets
 from service.rooms.connection import Connection
 from service.rooms.history import read_page
@@ -15,6 +15,8 @@ from service.rooms.membership import Membership
 from service.rooms.outgoing import OutgoingMessage
 from service.rooms.room import Room
 from service.rooms.room_rates import RoomRate
+from service.rooms.rules import RoomRules
+from service.rooms.schemas import Kind, RoomSchemas
 from service.rooms.usage import Usage
 from service.tenants.snapshot import TenantSnapshot
 
@@ -32,11 +34,16 @@ class TenantMessages:
     def publish(
         self, room_id: str, message: OutgoingMessage, origin: Origin, done: PublicationDone, key: str | None = None
     ) -> None:
-        """Store and announce a message; `done` is called once, later. Raises RateLimited, TooLarge at once."""
+        """Store and announce a message; `done` is called once, later.
+
+        Raises RateLimited, TooLarge, SchemaMismatch at once.
+        """
         room = self.rooms.by_name.get(room_id)
         rules, known_members = (
             (self.rooms.rulebook.find(room_id), 0) if room is None else (room.rules, room.members_everywhere)
         )
+        if rules.schemas is not None:
+            message = self._check("message", message, room_id, rules, rules.schemas)
         rate = admit(message, room_id, known_members, rules, self.rooms.rates, self.budgets)
         if room is None:
             address = self.broker.address(self.tenant.id, room_id)
@@ -46,6 +53,14 @@ class TenantMessages:
         scope = message.author.user or ""
         idempotency_key = None if key is None else (scope, key)
         self.broker.broadcast_to_room(address, message.body(), origin, rules.retention, stored, idempotency_key)
+
+    def _check(
+        self, kind: Kind, message: OutgoingMessage, room: str, rules: RoomRules, schemas: RoomSchemas
+    ) -> OutgoingMessage:
+        """The message as it goes on. Raises TooLarge, SchemaMismatch."""
+        check_fits(message, room, rules)
+        data = check_value(schemas, kind, message.name, message.data, room, self.budgets, self.usage)
+        return OutgoingMessage(data, message.name, message.author)
 
     def _stored(
         self,
@@ -74,7 +89,7 @@ class TenantMessages:
     async def broadcast_to_room(
         self, message: OutgoingMessage, room_id: str, exclude: tuple[str, ...] = (), *, key: str | None = None
     ) -> Publication:
-        """Publish and wait for Redis. Raises RateLimited, TooLarge, Unavailable."""
+        """Publish and wait for Redis. Raises RateLimited, TooLarge, SchemaMismatch, Unavailable."""
         answer: asyncio.Future[Publication] = asyncio.get_running_loop().create_future()
 
         def done(result: Publication | RoomcastError) -> None:
@@ -89,9 +104,14 @@ class TenantMessages:
         return await answer
 
     async def signal(self, member: Membership, message: OutgoingMessage, origin: Origin) -> None:
-        """Send what is never kept through a member's room. Raises RateLimited, TooLarge, Unavailable."""
-        room = member.room
-        rate = admit(message, room.name, room.members_everywhere, room.rules, self.rooms.rates, self.budgets)
+        """Send what is never kept through a member's room.
+
+        Raises RateLimited, TooLarge, SchemaMismatch, Unavailable.
+        """
+        room, rules = member.room, member.room.rules
+        if rules.schemas is not None:
+            message = self._check("signal", message, room.name, rules, rules.schemas)
+        rate = admit(message, room.name, room.members_everywhere, rules, self.rooms.rates, self.budgets)
         room.rate = rate
         try:
             await self.broker.signal_room(room.address, message.body(), origin)

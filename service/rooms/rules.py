@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from service.brokers.broker import Retention
+from service.rooms.schemas import RoomSchemas, make_schemas
 from service.tenants.limits import ROOM_HISTORY_MESSAGES, ROOM_HISTORY_SECONDS, Limits
 from service.tenants.room_types import DEFAULT, DEFAULT_NAME, RoomType, RoomTypes, SlowConsumer
 from service.tenants.snapshot import TenantSnapshot
@@ -20,6 +21,7 @@ class RoomRules(msgspec.Struct, frozen=True, eq=False, gc=False):
     retention: no messages, where the room keeps nothing and its messages have no offsets.
     max_members, max_message_bytes: the lower of the type's and the tenant's; None is no limit, as in `Limits`.
     size_scope: whose `max_message_bytes` it is; the room's, if its type's is the lower one.
+    schemas: what is sent must fit them; None: nothing is checked.
     """
 
     type_name: str
@@ -31,6 +33,7 @@ class RoomRules(msgspec.Struct, frozen=True, eq=False, gc=False):
     messages_per_second: int | None
     max_message_bytes: int | None
     size_scope: Literal["tenant", "room"]
+    schemas: RoomSchemas | None = None
 
     @property
     def keeps_history(self) -> bool:
@@ -59,16 +62,18 @@ def make_rules(type_name: str, room_type: RoomType, limits: Limits) -> RoomRules
         messages_per_second=room_type.messages_per_second,
         max_message_bytes=max_message_bytes,
         size_scope="tenant" if max_message_bytes == limits.max_message_bytes else "room",
+        schemas=make_schemas(type_name, room_type),
     )
 
 
 class Rulebook:
     """The rules of a tenant's rooms by name, as one snapshot has them."""
 
-    __slots__ = ("_by_room", "_by_type", "_has_replicated", "_limits", "_types")
+    __slots__ = ("_by_room", "_by_type", "_contract_version", "_has_replicated", "_limits", "_types")
 
     def __init__(self, tenant: TenantSnapshot) -> None:
         self._types: RoomTypes = tenant.room_types
+        self._contract_version = tenant.contract_version
         self._limits = tenant.limits
         every = {DEFAULT_NAME: DEFAULT, **self._types.types}
         self._by_type = {name: make_rules(name, room_type, self._limits) for name, room_type in every.items()}
@@ -93,7 +98,9 @@ class Rulebook:
 
     def fits(self, tenant: TenantSnapshot) -> bool:
         """Whether another snapshot of the tenant has the same rules."""
-        return tenant.limits == self._limits and tenant.room_types.types == self._types.types
+        # Types whose schemas differ as 1 and true do are equal to Python, but not of one version.
+        is_same = tenant.contract_version == self._contract_version and tenant.room_types.types == self._types.types
+        return is_same and tenant.limits == self._limits
 
 
 def _lower(wanted: int, allowed: int | None) -> int:

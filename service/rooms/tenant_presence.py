@@ -7,11 +7,14 @@ from service.brokers.members import Shown, Snapshot
 from service.protocol.cursors import read_cursor, write_cursor
 from service.protocol.errors import Forbidden, NotJoined, TooLarge
 from service.protocol.events import MembersEvent, Occupancy
+from service.rooms.admission import check_value
+from service.rooms.budgets import Budgets
 from service.rooms.connection import Connection
 from service.rooms.history import PAGE_BYTES
 from service.rooms.local_rooms import LocalRooms
 from service.rooms.membership import Membership
 from service.rooms.presence import FLUSHES_AFTER_A_PAGE, FLUSHES_OF_A_READ, shown_member
+from service.rooms.usage import Usage
 from service.tenants.snapshot import TenantSnapshot
 
 
@@ -19,7 +22,9 @@ class TenantPresence:
     """Its part of `ConnectionManager`."""
 
     broker: Broker
+    budgets: Budgets
     rooms: LocalRooms
+    usage: Usage
     tenant: TenantSnapshot
 
     def check_presence(self, room_id: str) -> None:
@@ -28,8 +33,11 @@ class TenantPresence:
             raise Forbidden("rooms of this type have no presence", room_id)
 
     def check_state(self, state: bytes, room_id: str) -> bytes:
-        """The state. Raises TooLarge."""
+        """The state as it is shown. Raises TooLarge, SchemaMismatch."""
         most = self.tenant.limits.max_state_bytes
+        schemas = self.rooms.rules(room_id).schemas
+        if schemas is not None and (most is None or len(state) <= most):
+            state = check_value(schemas, "state", None, state, room_id, self.budgets, self.usage)
         if most is not None and len(state) > most:
             raise TooLarge("max_state_bytes", most, path="$.state", room=room_id)
         return state
@@ -44,10 +52,13 @@ class TenantPresence:
             self.broker.set_info(room.address, connection.id, connection.info)
 
     async def set_state(self, member: Membership, state: bytes) -> None:
-        """Show another state. Raises Forbidden, TooLarge, Unavailable, and NotJoined if it was put out meanwhile."""
+        """Show another state.
+
+        Raises Forbidden, TooLarge, SchemaMismatch, Unavailable, and NotJoined if it was put out meanwhile.
+        """
         room = member.room
         self.check_presence(room.name)
-        self.check_state(state, room.name)
+        state = self.check_state(state, room.name)
         if not await self.broker.set_state(room.address, member.connection.id, state):
             raise NotJoined(room.name)
         member.state = state
