@@ -60,4 +60,5 @@ To = Annotated[
     str | None,
     QueryParameter(name="to", schema_extra=_DATE_TIME, description="The instant before which, in RFC 3339's form."),
 ]
+Breaking = Annotated[bool, QueryParameter(description="Whether changes that break clients are meant.")]
 Reconnect = Annotated[bool, QueryParameter(description="Whether the client is told to come back.")]

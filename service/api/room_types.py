@@ -12,7 +12,7 @@ from service.api.changes import announce
 from service.api.cursors import page_of
 from service.api.guards import needs
 from service.api.operations import named, read
-from service.api.parameters import Cursor, Limit, RoomTypeInPath
+from service.api.parameters import Breaking, Cursor, Limit, RoomTypeInPath
 from service.api.strict import StrictBody
 from service.protocol.administration import RoomTypeDetail, RoomTypePage
 from service.rooms.connection_manager import ConnectionManager
@@ -67,9 +67,13 @@ class RoomTypesController(Controller):
         node: NamedDependency[Node],
         name: RoomTypeInPath,
         data: JSONBody[RoomType],
+        breaking: Breaking = False,
     ) -> Response[RoomTypeDetail]:
-        """In force within 2 s on all nodes, for rooms in use too. Without `pattern`, the name is the pattern."""
-        stored, is_new = await storage.room_types.put(actor, manager.tenant.id, name, data)
+        """In force within 2 s on all nodes, for rooms in use too. Without `pattern`, the name is the pattern.
+
+        What breaks clients of its schemas is a `conflict`, unless `breaking` says that it is meant.
+        """
+        stored, is_new = await storage.room_types.put(actor, manager.tenant.id, name, data, breaking=breaking)
         await announce(node, manager.tenant.id)
         return Response(describe_room_type(stored), status_code=HTTP_201_CREATED if is_new else HTTP_200_OK)
 
@@ -81,7 +85,8 @@ class RoomTypesController(Controller):
         actor: NamedDependency[Actor],
         node: NamedDependency[Node],
         name: RoomTypeInPath,
+        breaking: Breaking = False,
     ) -> None:
-        """Its rooms get the rules of the next pattern that matches."""
-        await storage.room_types.delete(actor, manager.tenant.id, name)
+        """Its rooms get the rules of the next pattern that matches. A `conflict` as for `putRoomType`."""
+        await storage.room_types.delete(actor, manager.tenant.id, name, breaking=breaking)
         await announce(node, manager.tenant.id)

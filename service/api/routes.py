@@ -14,6 +14,7 @@ from litestar.types import ControllerRouterHandler, Middleware
 from service.api.audit import AuditController
 from service.api.commands import CommandsController
 from service.api.connections import ConnectionsController
+from service.api.contract import ContractController
 from service.api.contract_documents import ContractDocumentsController
 from service.api.counts import CountsController
 from service.api.guards import provide_actor, provide_manager, provide_named_manager
@@ -38,6 +39,7 @@ _OF_A_TENANT: Final[list[type[Controller]]] = [
     AuditController,
     BatchController,
     ConnectionsController,
+    ContractController,
     ContractDocumentsController,
     CountsController,
     KeysController,

@@ -1,10 +1,10 @@
 """What a room type lets through: `data` and `state` held against its schemas, each compiled when it is first needed."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from service.protocol.errors import RoomcastError, SchemaMismatch
 from service.tenants.minute_usage import schema_key
-from service.tenants.room_types import RoomType
+from service.tenants.room_types import JsonSchema, RoomType
 from service.tenants.schemas import SchemaCheck
 
 Kind = Literal["message", "signal", "state"]
@@ -17,16 +17,11 @@ class RoomSchemas:
     its first message comes, holds the loop for no more than some milliseconds.
     """
 
-    __slots__ = ("_by_kind", "_compiled", "_refuses_others", "_type_name")
+    __slots__ = ("_compiled", "_room_type", "_type_name")
 
     def __init__(self, type_name: str, room_type: RoomType) -> None:
         self._type_name = type_name
-        self._refuses_others = room_type.additional == "refuse"
-        self._by_kind: dict[Kind, dict[str | None, dict[str, Any]]] = {
-            "message": {**room_type.messages},
-            "signal": {**room_type.signals},
-            "state": {} if room_type.state is None else {None: room_type.state},
-        }
+        self._room_type = room_type
         self._compiled: dict[tuple[Kind, str | None], SchemaCheck] = {}
 
     def check(self, kind: Kind, name: str | None, value: bytes, room: str) -> bytes:
@@ -38,7 +33,7 @@ class RoomSchemas:
         if check is None:
             check = self._compile(kind, name)
             if check is None:
-                if self._refuses_others and kind != "state":
+                if self._room_type.additional == "refuse" and kind != "state":
                     raise SchemaMismatch(f"rooms of this type have no {kind} of this name", "$.name", room)
                 return value
         try:
@@ -49,10 +44,16 @@ class RoomSchemas:
 
     def key(self, kind: Kind, name: str | None) -> str:
         """Under what a refusal is counted; all names that have no schema are one, as clients choose them."""
-        return schema_key(self._type_name, kind, name if name in self._by_kind[kind] else None)
+        return schema_key(self._type_name, kind, None if self._find(kind, name) is None else name)
+
+    def _find(self, kind: Kind, name: str | None) -> JsonSchema | None:
+        if kind == "state":
+            return self._room_type.state
+        by_name = self._room_type.messages if kind == "message" else self._room_type.signals
+        return None if name is None else by_name.get(name)
 
     def _compile(self, kind: Kind, name: str | None) -> SchemaCheck | None:
-        schema = self._by_kind[kind].get(name)
+        schema = self._find(kind, name)
         if schema is None:
             return None
         check = self._compiled[kind, name] = SchemaCheck(schema)
