@@ -22,8 +22,11 @@ from roomcast_client.events import (
     Welcome,
 )
 from roomcast_client.members import MemberList
+from roomcast_client.resources import batch_message
 from roomcast_client.returning import Backoff
 from roomcast_client.room import Room
+from roomcast_client.server import Server
+from roomcast_client.sync_server import SyncServer
 
 __all__ = [
     "Backoff",
@@ -51,7 +54,10 @@ __all__ = [
     "RoomEvent",
     "RoomcastError",
     "Sender",
+    "Server",
     "SignalEvent",
     "Status",
+    "SyncServer",
     "Welcome",
+    "batch_message",
 ]

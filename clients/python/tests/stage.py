@@ -1,0 +1,41 @@
+"""The stage of tests/clients, from outside: a node that faults happen to."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+PROJECT = Path(__file__).parents[3]
+
+
+class Stage:
+    """Starts it; `order` has something happen, and is back when it has."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.clients.stage"]
+        self._process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        first_line = msgspec.json.decode(self._process.stdout.readline(), type=dict[str, str])
+        self.url = first_line["url"]
+        self.api = first_line["api"]
+        self.api_key = first_line["api_key"]
+        self._control = first_line["control"]
+
+    async def order(self, name: str, **options: Any) -> Any:
+        async with httpx.AsyncClient(base_url=self._control, timeout=60) as control:
+            answer = await control.post(f"/{name}", json=options)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def token(self, user: str = "alice", **claims: Any) -> str:
+        """A token with all rights."""
+        return str((await self.order("token", user=user, **claims))["token"])
+
+    def stop(self) -> None:
+        with self._process as process:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(30)
