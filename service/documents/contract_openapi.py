@@ -9,7 +9,7 @@ from service.tenants.contract import Contract
 
 Document = dict[str, Any]
 
-_OPERATORS: Final = ("/v1/tenants", "/v1/nodes")
+_OPERATORS: Final[list[Document]] = [{"operatorToken": []}]
 _PUBLISH_PATH: Final = "/v1/rooms/{room}/messages"
 _PUBLISH_BODIES: Final = {"PublishBody": "Body", "BatchMessage": "InBatch"}
 
@@ -26,7 +26,7 @@ def describe_tenant_openapi(product: Document, tenant: str, contract: Contract) 
             "title": f"Roomcast, tenant {tenant}",
             "version": f"{product['info']['version']}+contract.{contract.version or 0}",
         },
-        "paths": {path: item for path, item in product["paths"].items() if not path.startswith(_OPERATORS)},
+        "paths": _without_the_operators(product["paths"]),
         "components": {
             **components,
             "securitySchemes": {
@@ -40,6 +40,15 @@ def describe_tenant_openapi(product: Document, tenant: str, contract: Contract) 
     needed = _reached(document, gathered.schemas)
     document["components"]["schemas"] = {name: schemas[name] for name in sorted(needed)}
     return document
+
+
+def _without_the_operators(paths: Document) -> Document:
+    """The paths at which somebody else than the operator may ask."""
+    kept = {
+        path: {method: each for method, each in item.items() if each.get("security") != _OPERATORS}
+        for path, item in paths.items()
+    }
+    return {path: item for path, item in kept.items() if item}
 
 
 def _rooms(gathered: ContractSchemas) -> Document:

@@ -4,12 +4,12 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar
-from litestar.serialization import encode_json
 
 from service.documents.contract_openapi import describe_tenant_openapi
 from service.documents.contract_protocol import describe_tenant_protocol
 from service.documents.openapi import finish_openapi
 from service.documents.openapi_3_0 import downgrade
+from service.documents.plain import plain_document
 from service.tenants.contract import Contract
 
 
@@ -17,8 +17,7 @@ class Documents:
     """Makes them from the documents of the product. Make one when all routes of `app` are registered."""
 
     def __init__(self, app: Litestar) -> None:
-        finished = finish_openapi(app).to_schema()
-        self._product: dict[str, Any] = msgspec.json.decode(encode_json(finished))
+        self._product: dict[str, Any] = plain_document(finish_openapi(app))
 
     def openapi(self, tenant: str, contract: Contract, *, in_3_0: bool = False) -> bytes:
         """OpenAPI 3.1, or 3.0.3, of what the tenant's servers may ask, in JSON."""

@@ -77,12 +77,14 @@ OPENAPI_CONFIG: Final = OpenAPIConfig(
 
 
 def finish_openapi(app: Litestar) -> OpenAPI:
-    """Complete the document that `/schema/openapi.json` serves. Call once, when all routes are registered."""
+    """Complete the document of `app`, for `plain_document`. Call once, when all routes are registered."""
     document = app.openapi_schema
     operations = list(_operations(app, document))
     for operation, _, path in operations:
         if path.startswith(_OPERATORS_PATH):
             operation.security = [{"operatorToken": []}]
+        elif operation.security is None:
+            operation.security = []  # said, not forgotten
     types = [body for _, handler, _ in operations for body in _bodies(handler) if body is not None]
     schemas, components = component_schemas([*types, Problem], _UNIONS)
     for name, examples in examples_by_struct().items():

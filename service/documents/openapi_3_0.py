@@ -27,7 +27,8 @@ def downgrade(document: dict[str, Any]) -> dict[str, Any]:
     if "license" in info:
         info["license"] = {name: value for name, value in info["license"].items() if name != "identifier"}
     schemas = {name: lower_schema(schema) for name, schema in document["components"].get("schemas", {}).items()}
-    return {**lowered, "openapi": "3.0.3", "info": info, "components": {**lowered["components"], "schemas": schemas}}
+    typed = {name: _with_types(schema, schemas) for name, schema in schemas.items()}
+    return {**lowered, "openapi": "3.0.3", "info": info, "components": {**lowered["components"], "schemas": typed}}
 
 
 def _lower(node: Any) -> Any:
@@ -71,6 +72,18 @@ def lower_schema(schema: Any) -> Any:
     return kept
 
 
+def _with_types(schema: Any, schemas: dict[str, Schema]) -> Any:
+    """The type of what a reference leads to beside it, where it may be null: 3.0.3 has no `nullable` without a type."""
+    if not isinstance(schema, dict):
+        return schema
+    changed = map_subschemas(schema, lambda each: _with_types(each, schemas))
+    if changed.get("nullable") and "type" not in changed and len(changed.get("allOf", ())) == 1:
+        target = schemas.get(changed["allOf"][0].get("$ref", "").rpartition("/")[2], {})
+        if "type" in target:
+            changed["type"] = target["type"]
+    return changed
+
+
 def _without_null(schema: Schema) -> Schema:
     """`nullable` for null, whether it stands in a list of types or among choices; choices are lowered already."""
     changed = dict(schema)
@@ -81,19 +94,33 @@ def _without_null(schema: Schema) -> Schema:
         if len(named) == 1:
             changed["type"] = named[0]
         elif named:
-            changed.setdefault("anyOf", [_of_type(name) for name in named])
-        if "null" in types:
+            choices = [_of_type(name) for name in named]
+            changed |= _nullable_choice("anyOf", choices) if "null" in types else {"anyOf": choices}
+        if "null" in types and len(named) < 2:
             changed["nullable"] = True
     elif types == "null":
         del changed["type"]
         changed |= {"nullable": True, "enum": [None]}
-    for choice in ("anyOf", "oneOf"):
-        if (listed := changed.get(choice)) and any(map(_is_null, listed)):
-            others = [item for item in listed if not _is_null(item)]
-            del changed[choice]
-            changed |= {"allOf": others} if len(others) == 1 else {choice: others}
-            changed["nullable"] = True
+    for word in ("anyOf", "oneOf"):
+        if (listed := changed.get(word)) and any(map(_is_null, listed)):
+            del changed[word]
+            changed |= _nullable_choice(word, [item for item in listed if not _is_null(item)])
+    values = changed.get("enum")
+    if isinstance(values, list) and None in values and len(values) > 1:
+        kinds = {_TYPES.get(type(value)) for value in values if value is not None}
+        if "type" not in changed and len(kinds) == 1 and None not in kinds:
+            changed |= {"type": kinds.pop(), "nullable": True}
     return changed
+
+
+def _nullable_choice(word: str, choices: list[Any]) -> Schema:
+    """One of these, or null: said of the choice itself where it has a type."""
+    if len(choices) == 1:
+        return {"allOf": choices, "nullable": True}
+    typed = next((at for at, choice in enumerate(choices) if "type" in choice), None)
+    if typed is None:
+        return {word: choices, "nullable": True}
+    return {word: [{**each, "nullable": True} if at == typed else each for at, each in enumerate(choices)]}
 
 
 def _is_null(lowered: Any) -> bool:

@@ -16,6 +16,7 @@ from litestar.params import FromPath
 from service.documents.asyncapi import describe_protocol
 from service.documents.asyncapi_page import render_page
 from service.documents.openapi_3_0 import downgrade
+from service.documents.plain import plain_document
 from service.protocol.errors import NotFound
 
 _ASYNCAPI_MEDIA_TYPE: Final = "application/vnd.aai.asyncapi+json"
@@ -46,8 +47,8 @@ class _Derived(OpenAPIRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The document in JSON."""
         if self._source is not openapi_schema:
-            plain = msgspec.json.decode(self.render_json(request, openapi_schema))
-            self._source, self._ready = openapi_schema, msgspec.json.encode(self._derive(plain))
+            document = self._derive(plain_document(request.app.openapi_schema))
+            self._source, self._ready = openapi_schema, msgspec.json.encode(document)
         return self._ready
 
 

@@ -10,6 +10,9 @@ from service.protocol.errors import ERROR_KINDS, ErrorCode
 _MEDIA_TYPE: Final = "application/problem+json"
 _ALWAYS: Final = (500, 503)
 _WITH_CREDENTIALS: Final = (400, 401, 403, 429)
+# Who sets something up may be late, or second; what is published may not fit the room type's schema.
+_SETTERS: Final[tuple[dict[str, list[str]], ...]] = ({"apiKey": ["manage"]}, {"operatorToken": []})
+_CHECKED_BY_SCHEMA: Final = ("publishMessage", "runCommand")
 
 
 def problem_responses() -> dict[str, Any]:
@@ -30,6 +33,10 @@ def problem_statuses(operation: Operation) -> dict[str, Any]:
         statuses.add(404)
     if operation.request_body is not None:
         statuses.add(413)
+        if any(choice in _SETTERS for choice in operation.security or ()):
+            statuses.add(409)
+    if (operation.operation_id or "").startswith(_CHECKED_BY_SCHEMA):
+        statuses.add(422)
     references = {str(status): Reference(ref=f"#/components/responses/Problem{status}") for status in sorted(statuses)}
     return {**references, "default": Reference(ref="#/components/responses/Problem")}
 
