@@ -89,7 +89,7 @@ def create_app(settings: Settings) -> Litestar:
         openapi_config=OPENAPI_CONFIG,
         logging_config=None,
     )
-    documents = Documents(app)
+    documents = app.state.documents = Documents(app)
     return app
 
 
