@@ -13,6 +13,7 @@ _COMMANDS = {  # loaded when asked for: `serve` and `listen` don't wait for SQLA
     "key": "service.command_line.key:key",
     "signing-key": "service.command_line.signing_key:signing_key",
     "room-type": "service.command_line.room_type:room_type",
+    "contract": "service.command_line.contract:contract",
     "generate": "service.command_line.generate:generate",
     "audit": "service.command_line.audit:audit",
     "token": "service.command_line.token:token",

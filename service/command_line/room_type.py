@@ -40,13 +40,22 @@ def rules(command: F) -> F:
     return command
 
 
+breaking_option = option(
+    "--breaking", is_flag=True, envvar="ROOMCAST_BREAKING", help="Its schemas, if it has some, are meant to go."
+)
+
+
 @room_type.command()
 @click.argument("tenant")
 @click.argument("name")
 @rules
+@breaking_option
 @stored
-def put(tenant: str, name: str, as_json: bool, **texts: str | None) -> None:
-    """Make or replace the room type NAME of TENANT: rules that are not given are the default ones, `none` no limit."""
+def put(tenant: str, name: str, breaking: bool, as_json: bool, **texts: str | None) -> None:
+    """Make or replace the room type NAME of TENANT: rules that are not given are the default ones, `none` no limit.
+
+    Schemas are put by `roomcast contract apply`.
+    """
     given = {rule: text for rule in _RULES if (text := texts.pop(rule)) is not None}
     try:
         wanted = msgspec.convert(
@@ -56,7 +65,7 @@ def put(tenant: str, name: str, as_json: bool, **texts: str | None) -> None:
         raise click.UsageError(f"This is no room type: {error}.") from None
 
     async def work(storage: Storage, tenant_id: str) -> tuple[RoomTypeRecord, bool]:
-        return await storage.room_types.put(COMMAND_LINE, tenant_id, name, wanted)
+        return await storage.room_types.put(COMMAND_LINE, tenant_id, name, wanted, breaking=breaking)
 
     stored_type, _ = ask_for_tenant(texts, tenant, work)
     show(describe_room_type(stored_type), as_json)
@@ -86,12 +95,13 @@ def show_room_type(tenant: str, name: str, as_json: bool, **texts: str | None) -
 @room_type.command()
 @click.argument("tenant")
 @click.argument("name")
+@breaking_option
 @stored
-def delete(tenant: str, name: str, as_json: bool, **texts: str | None) -> None:
+def delete(tenant: str, name: str, breaking: bool, as_json: bool, **texts: str | None) -> None:
     """Delete the room type NAME of TENANT: its rooms get the rules of the next pattern that matches."""
 
     async def work(storage: Storage, tenant_id: str) -> None:
-        await storage.room_types.delete(COMMAND_LINE, tenant_id, name)
+        await storage.room_types.delete(COMMAND_LINE, tenant_id, name, breaking=breaking)
 
     ask_for_tenant(texts, tenant, work)
     click.echo("{}" if as_json else f"Room type {name} of {tenant} is deleted.")

@@ -15,7 +15,7 @@ import jsonschema_rs
 import msgspec
 
 from service.protocol.errors import Invalid, SchemaMismatch, TooLarge
-from service.tenants.schema_cost import MAX_CHAIN, Cost, measure
+from service.tenants.schema_cost import MAX_CHAIN, Cost, measure, pattern_states
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 MAX_SCHEMA_BYTES: Final = 32 * 1024
@@ -103,11 +103,22 @@ def _check_keywords(schema: Any, path: str) -> None:
             raise Invalid(f"{keyword} is not taken here: use $defs, and $ref with #/$defs/…", inner)
         if keyword == "$ref" and not (isinstance(held, str) and re.fullmatch(r"#(/[^%]*)?", held)):
             raise Invalid("a $ref points into its own schema: # or #/…", inner)
+        if keyword == "pattern" and isinstance(held, str):
+            _check_pattern(held, inner)
         if keyword in _BY_NAME and isinstance(held, dict):
             for name, each in held.items():
+                if keyword == "patternProperties":
+                    _check_pattern(name, inner)
                 _check_keywords(each, path_to(inner, [name]))
         elif keyword not in _VALUES:
             _check_keywords(held, inner)
+
+
+def _check_pattern(pattern: str, path: str) -> None:
+    try:
+        pattern_states(pattern)
+    except Invalid as error:
+        raise Invalid(error.message, path) from None
 
 
 def _no_schema(error: Any, path: str) -> Invalid:
