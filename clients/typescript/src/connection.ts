@@ -14,6 +14,7 @@ export type GetToken = (reason: TokenReason) => string | Promise<string>;
 export interface Socket {
   onmessage: ((event: { data: unknown }) => void) | null;
   onclose: ((event: { code: number; reason: string }) => void) | null;
+  onerror: (() => void) | null;
   send(text: string): void;
   close(code?: number): void;
 }
@@ -104,6 +105,7 @@ export class Connection {
       const socket = new WebSocket(this.#options.url, [SUBPROTOCOL, `roomcast.token.${token}`]);
       this.#socket = socket;
       socket.onmessage = ({ data }) => this.#receive(data as string);
+      socket.onerror = () => {}; // a close follows; the package `ws` ends the process if nobody listens
       socket.onclose = ({ code, reason }) => this.#lost(code, reason);
     } catch (error) {
       if (run !== this.#run) return;

@@ -95,7 +95,7 @@ export class ScriptedServer {
 
 /** What `take` gives, asked again at each `wake`, until time is up. */
 export async function within<Item>(ms: number, take: (wake: () => void) => Item | undefined): Promise<Item | null> {
-  const deadline = Date.now() + ms;
+  const deadline = performance.now() + ms;
   for (;;) {
     let wake = () => {};
     const woken = new Promise<void>((resolve) => {
@@ -103,7 +103,7 @@ export async function within<Item>(ms: number, take: (wake: () => void) => Item 
     });
     const item = take(wake);
     if (item !== undefined) return item;
-    const left = deadline - Date.now();
+    const left = deadline - performance.now();
     if (left <= 0) return null;
     const timer = setTimeout(wake, left);
     await woken;
