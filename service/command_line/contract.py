@@ -12,7 +12,7 @@ from service.command_line.contract_file import read_contract
 from service.command_line.options import option, stored
 from service.command_line.stored import ask_for_all, ask_for_tenant, show_all
 from service.protocol.contracts import ContractAnswer
-from service.protocol.errors import BreakingChange
+from service.protocol.errors import BreakingChange, RoomcastError
 from service.tenants.audit import COMMAND_LINE
 from service.tenants.contract import Contract
 from service.tenants.storage import Storage
@@ -64,7 +64,13 @@ def apply(file: Path, tenant: str, dry_run: bool, breaking: bool, as_json: bool,
         except BreakingChange:
             return await storage.contracts.preview(tenant_id, wanted), False
 
-    answer, is_taken = ask_for_tenant(texts, tenant, work)
+    async def work_with_path(storage: Storage, tenant_id: str) -> tuple[ContractAnswer, bool]:
+        try:
+            return await work(storage, tenant_id)
+        except RoomcastError as error:
+            raise click.ClickException(f"{error.path}: {error.message}" if error.path else error.message) from None
+
+    answer, is_taken = ask_for_tenant(texts, tenant, work_with_path)
     if as_json:
         click.echo(msgspec.json.encode(answer))
     else:

@@ -99,19 +99,24 @@ def _check_keywords(schema: Any, path: str) -> None:
         return
     for keyword, held in schema.items():
         inner = path_to(path, [keyword])
-        if keyword in _REFUSED:
-            raise Invalid(f"{keyword} is not taken here: use $defs, and $ref with #/$defs/…", inner)
-        if keyword == "$ref" and not (isinstance(held, str) and re.fullmatch(r"#(/[^%]*)?", held)):
-            raise Invalid("a $ref points into its own schema: # or #/…", inner)
-        if keyword == "pattern" and isinstance(held, str):
-            _check_pattern(held, inner)
+        _check_keyword(keyword, held, inner)
         if keyword in _BY_NAME and isinstance(held, dict):
             for name, each in held.items():
-                if keyword == "patternProperties":
-                    _check_pattern(name, inner)
                 _check_keywords(each, path_to(inner, [name]))
         elif keyword not in _VALUES:
             _check_keywords(held, inner)
+
+
+def _check_keyword(keyword: str, held: Any, path: str) -> None:
+    if keyword in _REFUSED:
+        raise Invalid(f"{keyword} is not taken here: use $defs, and $ref with #/$defs/…", path)
+    if keyword == "$ref" and not (isinstance(held, str) and re.fullmatch(r"#(/[^%]*)?", held)):
+        raise Invalid("a $ref points into its own schema: # or #/…", path)
+    if keyword == "pattern" and isinstance(held, str):
+        _check_pattern(held, path)
+    if keyword == "patternProperties" and isinstance(held, dict):
+        for pattern in held:
+            _check_pattern(pattern, path)
 
 
 def _check_pattern(pattern: str, path: str) -> None:

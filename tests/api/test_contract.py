@@ -162,9 +162,9 @@ def test_a_contract_over_its_limits_is_refused(client: Rest) -> None:
     many = {f"n{index}": {"description": "a" * 30_000} for index in range(40)}
     larger = {"room_types": {"chat": {"messages": many}}}
     assert client.refused("too_large", "PUT", "/v1/contract", larger).limit == "max_contract_bytes"
-    names = {"room_types": {"chat": {"messages": {f"n{index}": {} for index in range(1_001)}}}}
+    names: dict[str, Any] = {"room_types": {"chat": {"messages": {f"n{index}": {} for index in range(1_001)}}}}
     assert client.refused("invalid", "PUT", "/v1/contract", names).path == "$.room_types"
-    types = {"room_types": {f"t{index}": {} for index in range(101)}}
+    types: dict[str, Any] = {"room_types": {f"t{index}": {} for index in range(101)}}
     assert client.refused("too_many", "PUT", "/v1/contract", types).limit == "max_room_types"
     same = {"room_types": {"a": {"pattern": "x*"}, "b": {"pattern": "x*"}}}
     assert "pattern" in client.refused("conflict", "PUT", "/v1/contract", same).detail
