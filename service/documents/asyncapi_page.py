@@ -89,7 +89,8 @@ def _message(name: str, message: dict[str, Any], schema: dict[str, Any], replies
 
 def _part(name: str, schema: dict[str, Any]) -> str:
     about = inline(schema.get("description", ""))
-    return f'<section id="{name}"><h3><code>{name}</code></h3><p>{about}</p>{_fields(schema)}</section>'
+    fields = _fields(schema) if "properties" in schema else f"<p>{_type(schema)}</p>"
+    return f'<section id="{name}"><h3><code>{name}</code></h3><p>{about}</p>{fields}</section>'
 
 
 def _fields(schema: dict[str, Any]) -> str:

@@ -10,7 +10,10 @@ from typing import Any
 
 import msgspec
 
+from service.protocol.identifiers import CommandId
+
 _REFERENCE = "#/components/schemas/{name}"
+_ID = "CommandId"
 _LARGEST_INT32 = 2**31 - 1
 
 
@@ -23,11 +26,22 @@ def component_schemas(
     shaped = [_shape(schema) for schema in schemas]
     found = {name: _shape(schema) for name, schema in components.items()}
     found.update(zip(named, shaped[len(types) :], strict=True))
+    _name_ids(found)
     references = [
         next(({"$ref": _REFERENCE.format(name=name)} for name in named if unions[name] == wanted), schema)
         for wanted, schema in zip(types, shaped, strict=False)
     ]
     return references, dict(sorted(found.items()))
+
+
+def _name_ids(components: dict[str, dict[str, Any]]) -> None:
+    """One component for the `id` of commands and replies: generators make a class of each union, and need its name."""
+    anonymous = _shape(msgspec.json.schema(CommandId))
+    for component in list(components.values()):
+        properties = component.get("properties", {})
+        if properties.get("id") == anonymous:
+            properties["id"] = {"$ref": _REFERENCE.format(name=_ID)}
+            components[_ID] = {"title": _ID, "description": "What a command's reply repeats.", **anonymous}
 
 
 def _shape(schema: Any) -> Any:
