@@ -5,6 +5,7 @@ import {
   type ReactNode,
   useContext,
   useEffect,
+  useInsertionEffect,
   useMemo,
   useRef,
   useState,
@@ -135,7 +136,8 @@ function isSame(one: { position: string | null }, other: { position: string | nu
 
 function useLatest<Value>(value: Value): { readonly current: Value } {
   const latest = useRef(value);
-  useEffect(() => {
+  // At the commit, not after the paint: what comes in between is for the new one.
+  useInsertionEffect(() => {
     latest.current = value;
   });
   return latest;
