@@ -24,6 +24,7 @@ from service.api.operators import OperatorAccess
 from service.api.problems import EXCEPTION_HANDLERS
 from service.api.routes import ROUTE_HANDLERS
 from service.brokers.redis import RedisConnectionManager
+from service.console.pages import ConsoleController
 from service.documents.of_contracts import Documents
 from service.documents.openapi import OPENAPI_CONFIG
 from service.preparation import load_operator_token, open_storage
@@ -78,7 +79,7 @@ def create_app(settings: Settings) -> Litestar:
         return documents
 
     app = Litestar(
-        [*ROUTE_HANDLERS, ConnectController],
+        [*ROUTE_HANDLERS, ConnectController, ConsoleController],
         lifespan=[lifespan],
         dependencies={
             **{name: provide(name) for name in ("node", "tenants", "storage", "operators", "roll_call")},
