@@ -1,15 +1,13 @@
 """Where a contract comes from, a tenant or a file, and where what is made of it goes: shared by commands."""
 
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import rich_click as click
-import yaml
 
+from service.command_line.contract_file import read_contract
 from service.command_line.options import F, failures, option, setting_options
 from service.command_line.stored import ask_for_tenant
-from service.protocol.errors import Invalid, RoomcastError
+from service.protocol.errors import RoomcastError
 from service.tenants.contract import Contract, schemas_of
 from service.tenants.schemas import check_schema, path_to
 from service.tenants.storage import Storage
@@ -35,7 +33,7 @@ def contract_source(command: F) -> F:
 def find_contract(tenant: str | None, path: str | None, texts: dict[str, str | None]) -> tuple[str, Contract]:
     """The tenant's name and the contract, from the file if one is given. What is wrong ends the command."""
     if path is not None:
-        return tenant or _UNNAMED, read_contract_file(Path(path))
+        return tenant or _UNNAMED, checked(read_contract(Path(path)))
     if tenant is None:
         raise click.UsageError("Say whose contract: --tenant NAME, or --contract FILE.")
 
@@ -45,28 +43,13 @@ def find_contract(tenant: str | None, path: str | None, texts: dict[str, str | N
     return tenant, ask_for_tenant(texts, tenant, work)
 
 
-def read_contract_file(path: Path) -> Contract:
-    """The contract that a YAML or JSON file holds, each schema looked at. What is wrong ends the command."""
-    with failures(OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError, RoomcastError):
-        held = yaml.safe_load(path.read_text())
-        check_keys(held, "$")
-        contract = msgspec.convert(held, Contract)
+def checked(contract: Contract) -> Contract:
+    """The contract of a file, each of its schemas looked at. What is wrong ends the command."""
+    with failures(RoomcastError):
         for name, room_type in contract.room_types.items():
             for place, schema in schemas_of(room_type):
                 check_schema(schema, path_to("$.room_types", [name, *place]))
     return contract
-
-
-def check_keys(held: Any, path: str) -> None:
-    """Raises Invalid for a key that is no text: to YAML 1.1 a bare `on`, `yes` or `no` is true or false."""
-    if isinstance(held, dict):
-        for key, value in held.items():
-            if not isinstance(key, str):
-                raise Invalid(f"the key {key!r} is no text: put it into quotes", path)
-            check_keys(value, f"{path}.{key}")
-    elif isinstance(held, list):
-        for index, value in enumerate(held):
-            check_keys(value, f"{path}[{index}]")
 
 
 def write_text(text: str, output: str | None) -> None:
