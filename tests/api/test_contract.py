@@ -156,6 +156,7 @@ def test_a_schema_that_can_not_be_is_refused_by_path(
     )
 
 
+@pytest.mark.provokes("limit:max_contract_bytes")
 def test_a_contract_over_its_limits_is_refused(client: Rest) -> None:
     large = {"room_types": {"chat": {"messages": {"said": {"enum": ["a" * 40_000]}}}}}
     assert client.refused("too_large", "PUT", "/v1/contract", large).limit == "max_schema_bytes"

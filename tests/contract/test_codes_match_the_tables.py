@@ -39,7 +39,8 @@ def test_a_problem_has_the_optional_fields_of_the_error_event() -> None:
     def optional(struct: type[msgspec.Struct]) -> set[str]:
         return {field.encode_name for field in msgspec.structs.fields(struct) if not field.required}
 
-    assert optional(Problem) == optional(ErrorEvent) - {"id"}
+    assert optional(Problem) == optional(ErrorEvent) - {"id"} | {"breaks"}
+    assert "the optional fields of `error`, and `breaks` of a contract's `conflict`" in TEXT
 
 
 def test_the_close_codes_are_those_of_the_table() -> None:

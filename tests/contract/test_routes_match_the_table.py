@@ -10,7 +10,8 @@ from litestar.routes import HTTPRoute
 from msgspec import UNSET
 
 from service.api.routes import ROUTE_HANDLERS
-from service.protocol import administration, resources
+from service.protocol import administration, contracts, resources
+from service.tenants.contract import Contract
 from tests.contract.tables import TEXT, Row, braced, fields, quoted, table
 from tests.contract.waiting import WAITING_ROUTES
 
@@ -34,6 +35,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "POST /v1/users/{user}/messages": resources.DirectBody,
     "POST /v1/tokens": resources.TokenBody,
     "POST /v1/revocations": administration.RevocationBody,
+    "PUT /v1/contract": Contract,
     "POST /v1/keys": administration.ApiKeyBody,
     "POST /v1/signing-keys": administration.SigningKeyBody,
     "POST /v1/tenants": administration.TenantBody,
@@ -49,6 +51,7 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
     "GET /v1/users/{user}": resources.UserDetail,
     "GET /v1/connections": resources.ConnectionDetail,
     "GET /v1/room-types": administration.RoomTypeDetail,
+    "GET /v1/contract/versions": contracts.ContractVersion,
     "POST /v1/keys": administration.NewApiKey,
     "GET /v1/keys": administration.ApiKeyDetail,
     "POST /v1/signing-keys": administration.NewSigningKey,
@@ -175,7 +178,12 @@ def test_an_operation_answers_with_the_fields_of_its_row(operation: str) -> None
 
 def test_lists_are_items_and_next_cursor() -> None:
     assert "{items, next_cursor}" in TEXT
-    pages = [found for module in (resources, administration) for name, found in vars(module).items() if "Page" in name]
-    assert len(pages) == 9
+    pages = [
+        found
+        for module in (resources, administration, contracts)
+        for name, found in vars(module).items()
+        if "Page" in name
+    ]
+    assert len(pages) == 10
     for page in pages:
         assert page.__struct_fields__ == ("items", "next_cursor")

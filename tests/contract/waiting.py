@@ -1,17 +1,12 @@
 """Rows of PROTOCOL.md that nothing built so far can reach, and what each waits for."""
 
-SCHEMAS = "schemas of room types, and the contract made of them"
 INSIGHT = "traces"
 
-WAITING: dict[str, str] = {
-    "error:schema": SCHEMAS,
-}
+WAITING: dict[str, str] = {}
 """By row of the error, close and limit tables: `error:<code>`, `close:<code>`, `limit:<name>`."""
 
 WAITING_ROUTES: dict[str, str] = {
     "POST /v1/traces": INSIGHT,
     "GET /v1/traces/{trace}": INSIGHT,
-    "GET /v1/contract": SCHEMAS,
-    "PUT /v1/contract": SCHEMAS,
 }
 """By method and path as the table of HTTP has them."""

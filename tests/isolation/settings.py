@@ -84,6 +84,48 @@ async def deletes_a_room_type(one: Side, other: Side) -> list[Any]:
     return []
 
 
+async def reads_its_contract(one: Side, other: Side) -> list[Any]:
+    await other.rest.ask("PUT", "/v1/contract", {"room_types": {"theirs-alone": {}}})
+    contract = await one.rest.get("/v1/contract")
+    assert contract == {"version": 0, "room_types": {}}
+    return [contract]
+
+
+async def puts_its_contract(one: Side, other: Side) -> list[Any]:
+    other_one = {"room_types": {"shared": {"pattern": "elsewhere", "messages": {"said": {"type": "integer"}}}}}
+    await other.rest.ask("PUT", "/v1/contract", other_one)
+    # The room of both: in one of them nothing is let through from now on but texts, the other goes on.
+    refusing = {"pattern": "chat", "messages": {"said": {"type": "string"}}, "additional": "refuse"}
+    put = await one.rest.ask("PUT", "/v1/contract", {"room_types": {"shared": refusing}})
+    assert put.json() == {
+        "version": 1,
+        "changes": [{"path": "$.room_types.shared", "change": "added", "breaking": False}],
+    }
+    refused = await one.rest.refused(422, "schema", "POST", "/v1/rooms/chat/messages", {"name": "said", "data": 1})
+    assert (await other.rest.get("/v1/contract"))["room_types"]["shared"]["pattern"] == "elsewhere"
+    return [put.json(), refused]
+
+
+async def lists_its_versions(one: Side, other: Side) -> list[Any]:
+    for most in (1, 2):
+        await other.rest.ask("PUT", "/v1/contract", {"room_types": {"theirs-alone": {"max_members": most}}})
+    foreign = await other.rest.get("/v1/contract/versions?limit=1")
+    page = await one.rest.get("/v1/contract/versions")
+    assert page["items"] == []
+    refused = await one.rest.refused(400, "invalid", "GET", f"/v1/contract/versions?cursor={foreign['next_cursor']}")
+    return [page, refused]
+
+
+async def reads_a_version(one: Side, other: Side) -> list[Any]:
+    await other.rest.ask("PUT", "/v1/contract", {"room_types": {"theirs-alone": {}}})
+    answers = [
+        str(await one.rest.refused(404, "not_found", "GET", f"/v1/contract/versions/{version}")).replace(version, "")
+        for version in ("1", "7")
+    ]
+    assert answers[0] == answers[1]
+    return answers
+
+
 async def revokes_a_users_tokens(one: Side, _other: Side) -> list[Any]:
     body = {"user": "alice", "until_at_ms": int((time.time() + 600) * 1000)}
     assert (await one.rest.ask("POST", "/v1/revocations", body)).status_code == 202

@@ -176,6 +176,10 @@ ACTS: dict[tuple[str, str], Act] = {
     ("get", "/v1/room-types/{name}"): settings.reads_a_room_type,
     ("put", "/v1/room-types/{name}"): settings.puts_a_room_type,
     ("delete", "/v1/room-types/{name}"): settings.deletes_a_room_type,
+    ("get", "/v1/contract"): settings.reads_its_contract,
+    ("put", "/v1/contract"): settings.puts_its_contract,
+    ("get", "/v1/contract/versions"): settings.lists_its_versions,
+    ("get", "/v1/contract/versions/{version}"): settings.reads_a_version,
     ("post", "/v1/revocations"): settings.revokes_a_users_tokens,
     ("get", "/v1/audit"): settings.reads_the_audit,
     ("get", "/v1/usage"): settings.reads_its_usage,
@@ -216,6 +220,7 @@ async def test_an_api_key_is_forbidden_at_each_of_the_operators_endpoints(sides:
         if not template.startswith(OPERATORS):
             continue
         path = template.replace("{room}", "chat").replace("{user}", "alice").replace("{connection}", "c")
+        path = path.replace("{version}", "1")
         refusals = [
             await one.rest.refused(403, "forbidden", method.upper(), path.replace("{tenant}", name))
             for name in (one.tenant.name, other.tenant.name, "never-was")
