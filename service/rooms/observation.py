@@ -22,11 +22,11 @@ _decode_points: Final = msgspec.json.Decoder(list[Point]).decode
 async def keep_statistics(node: Node) -> None:
     """Tick at the beginning of each second, until cancelled. A second that a busy loop missed has no point."""
     statistics = node.statistics
+    planned = int(time.time())
     while True:
-        planned = int(time.time()) + 1
+        planned = max(planned, int(time.time())) + 1  # a sleep may end a little early: no second twice
         await asyncio.sleep(planned - time.time())
-        now = time.time()
-        statistics.loop_lag_ms = max(0.0, now - planned) * 1000
+        statistics.loop_lag_ms = max(0.0, time.time() - planned) * 1000
         statistics.tick(planned - 1, node.connection_counts())
         if planned % CLOCK_SECONDS == 0:
             with suppress(RoomcastError):
