@@ -7,35 +7,21 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 from benchmarks.failures import BenchmarkError
 from benchmarks.machine import allow_open_files
-from benchmarks.report import figure
-from benchmarks.run import OPEN_FILES, measure
-from benchmarks.servers import ROOT, roomcast
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.ours import Setup, roomcast
+from benchmarks.report import table
+from benchmarks.runner import compare
+from benchmarks.servers import ROOT
+from benchmarks.workload import Rival
+from benchmarks.workloads.every import EVERY
 
 LEAST_PAIRS = 10  # single runs differ by 10 % on a virtual machine
+OPEN_FILES = 6000
 MESSAGE_PATH = ("room-1000-1", "room-1000-16", "one-to-one-64")
-
-
-def compare(workload: Workload, trees: tuple[Path, Path], pairs: int) -> None:
-    """Measure the tree of now and that of then in turn, and print the medians and their ratio."""
-    now: list[float] = []
-    then: list[float] = []
-    for _ in range(pairs):
-        for tree, figures in zip(trees, (now, then), strict=True):
-            reading = measure(partial(roomcast, tree=tree), workload, workload.messages, "server")
-            figures.append(reading.value)
-    ratios = sorted(mine / theirs for mine, theirs in zip(now, then, strict=True))
-    print(
-        f"{workload.name}: {figure(median(now))} against {figure(median(then))} {workload.figure}, "
-        f"ratio of the medians {median(now) / median(then):.3f}, of the pairs {ratios[0]:.2f} to {ratios[-1]:.2f}",
-        flush=True,
-    )
 
 
 def main() -> int:
@@ -43,18 +29,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
     parser.add_argument("commit", help="what to compare with")
     parser.add_argument("--pairs", type=int, default=LEAST_PAIRS)
-    parser.add_argument("--only", action="append", choices=[each.name for each in WORKLOADS])
+    parser.add_argument("--only", action="append", choices=[each.name for each in EVERY])
     given = parser.parse_args()
-    chosen = [workload for workload in WORKLOADS if workload.name in (given.only or MESSAGE_PATH)]
+    wanted = [workload for workload in EVERY if workload.name in (given.only or MESSAGE_PATH)]
     with tempfile.TemporaryDirectory(prefix="roomcast-then-") as folder:
         then = Path(folder) / "tree"
         subprocess.run(
             ["git", "-C", str(ROOT), "worktree", "add", "-q", "--detach", str(then), given.commit], check=True
         )
+        rival = Rival(roomcast(Setup(tree=then), f"{given.commit}"))
         try:
             allow_open_files(OPEN_FILES)
-            for workload in chosen:
-                compare(workload, (ROOT, then), given.pairs)
+            workloads = [replace(workload, rivals=(rival,)) for workload in wanted]
+            outcomes = [compare(workload, rival, given.pairs, "server", attempts=1) for workload in workloads]
+            print(table(outcomes))
         except BenchmarkError as failure:
             print(failure, file=sys.stderr)
             return 1

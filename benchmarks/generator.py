@@ -1,52 +1,19 @@
-"""Builds and runs load/wsfan.c, the load generator, and reads what it prints."""
+"""Builds and runs the load generator (load/), and reads the JSON that it prints."""
 
-import re
+import json
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.failures import BenchmarkError
-from benchmarks.workloads import Figure, Workload
+from benchmarks.workload import Load, Server
 
 HERE = Path(__file__).parent
 BUILD = HERE / "build"
-RUN_TIMEOUT_SECONDS = 25  # it answers no pings: a server may close its sockets 35 s after they opened
-STALL_SECONDS = 3  # the load generator gives up after so long without a delivery
-PAYLOAD_BYTES = 100
-SETTLE_MS = 1000  # from the last handshake to the reading of CPU and memory: joins are answered, garbage is gone
-
-_CONNECTED = re.compile(
-    r"rate (?P<rate>\d+)/s server_cpu_us_per_connect (?P<cpu>[\d.]+) pss_kb_per_conn (?P<kb>[\d.-]+)"
-)
-_DELIVERED = re.compile(
-    r"deliveries (?P<count>\d+) in (?P<seconds>[\d.]+)s = \d+/s; server cpu (?P<cpu_seconds>[\d.]+)s"
-    r".*p50 (?P<p50>\d+) p99 (?P<p99>\d+)"
-)
-
-
-@dataclass(frozen=True)
-class Words:
-    """How a server is spoken to. ROOM in a frame stands for the room, %s in `publish` for the payload.
-
-    Each socket sends `subscribe`, the publisher `greeting` and then `publish` for every message.
-    """
-
-    path: str
-    subscribe: tuple[str, ...]
-    publish: str
-    greeting: tuple[str, ...] = ()
-    headers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one run showed; `value` is in the unit of the workload's figure, the rest is for the curious."""
-
-    value: float
-    deliveries_per_second: float | None = None
-    latency_p50_us: int | None = None
-    latency_p99_us: int | None = None
+PHASE_TIMEOUT_SECONDS = 25  # it answers no pings: a server may close its sockets 35 s after they opened
+RUN_TIMEOUT_SECONDS = 120
 
 
 def build(command: list[str], output: Path, sources: tuple[Path, ...], directory: Path) -> None:
@@ -54,7 +21,7 @@ def build(command: list[str], output: Path, sources: tuple[Path, ...], directory
     if output.exists() and all(output.stat().st_mtime >= source.stat().st_mtime for source in sources):
         return
     if shutil.which(command[0]) is None:
-        raise BenchmarkError(f"{command[0]} is not on the PATH: make bench builds {output.name} with it.")
+        raise BenchmarkError(f"{command[0]} is not on the PATH: the benchmarks build {output.name} with it.")
     output.parent.mkdir(exist_ok=True)
     made = subprocess.run(command, check=False, cwd=directory, capture_output=True, text=True)
     if made.returncode:
@@ -63,58 +30,66 @@ def build(command: list[str], output: Path, sources: tuple[Path, ...], directory
 
 def build_generator() -> Path:
     """Return the path of the built load generator."""
-    source, output = HERE / "load" / "wsfan.c", BUILD / "wsfan"
-    build(["gcc", "-O2", "-o", str(output), str(source)], output, (source,), HERE)
+    sources = tuple(sorted((HERE / "load").glob("*.[ch]")))
+    output = BUILD / "load"
+    code = [str(source) for source in sources if source.suffix == ".c"]
+    build(["gcc", "-O2", "-Wall", "-Wextra", "-o", str(output), *code], output, sources, HERE)
     return output
 
 
-def drive(workload: Workload, messages: int, port: int, words: Words, pids: list[int]) -> Reading:
-    """Put the workload on the server at `port` and return what the processes `pids` spent on it."""
-    room = "r%d" if workload.room_each else "r"
-    command = [str(build_generator()), "-p", str(port), "-P", words.path, "-n", str(workload.sockets)]
-    command += ["-s", str(PAYLOAD_BYTES), "-d", str(SETTLE_MS), "-c", ",".join(map(str, pids))]
-    for flag, frames in (("-A", words.headers), ("-S", words.subscribe), ("-T", words.greeting)):
-        for frame in frames:
-            command += [flag, frame.replace("ROOM", room)]
-    if workload.figure is Figure.DELIVERY:
-        command += ["-w", str(workload.window), "-m", str(messages), "-t", str(RUN_TIMEOUT_SECONDS)]
-        command += ["-U", words.publish.replace("ROOM", room)]
-    else:
-        command += ["-i", "-t", "0.1"]
-    return _read(workload, _run(command))
+def drive(load: Load, server: Server, groups: Mapping[str, list[int]]) -> dict[str, Any]:
+    """Put the load on the server; groups: processes whose CPU and memory are read together, by name.
 
-
-def _run(command: list[str]) -> str:
+    Returns what the generator printed (load/report.c). Raises BenchmarkError when it did not go through.
+    """
+    command = [str(build_generator()), *arguments(load, server)]
+    for name, pids in groups.items():
+        command += ["--group", f"{name}={','.join(map(str, pids))}"]
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=3 * RUN_TIMEOUT_SECONDS)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=RUN_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired as stuck:
-        raise BenchmarkError(
-            "The load generator got stuck: the server accepted a socket and did not answer."
-        ) from stuck
-    if done.returncode or _stalled(done.stdout) or "closed by server" in done.stdout:
+        raise BenchmarkError("The load generator got stuck.") from stuck
+    if done.returncode:
         # Its command line is not repeated: it holds the token.
         raise BenchmarkError(f"The load generator failed: {(done.stdout + done.stderr).strip()[-1000:]}")
-    return done.stdout
+    result: dict[str, Any] = json.loads(done.stdout)
+    check_whole(load, result)
+    return result
 
 
-def _stalled(output: str) -> bool:
-    """Whether deliveries stopped coming; a merely slow server is cut off at the end of the time and measured."""
-    delivered = _DELIVERED.search(output)
-    return "TIMEOUT" in output and (
-        delivered is None or float(delivered["seconds"]) < RUN_TIMEOUT_SECONDS - STALL_SECONDS
-    )
+def arguments(load: Load, server: Server) -> list[str]:
+    """The load generator's options, without groups."""
+    words = server.words
+    named: dict[str, object] = {"port": server.port, "path": words.path, "timeout": PHASE_TIMEOUT_SECONDS}
+    named |= {"sockets": load.sockets, "rooms": load.rooms, "settle": load.settle_ms, "at-once": load.at_once}
+    named["joins"] = load.joins
+    optional: dict[str, object] = {
+        "ready": words.ready,
+        "publisher-path": words.publisher_path,
+        "tokens": server.tokens,
+    }
+    optional |= {"connects": load.connects_per_second, "epoch-after": words.epoch_after}
+    if load.request is not None:
+        optional |= {"request": words.requests[load.request], "messages": load.messages}
+    elif load.messages:
+        optional |= {"publish": words.publish, "messages": load.messages, "deliveries": load.deliveries}
+        optional |= {"window": load.window, "rate": load.rate, "bytes": load.payload_bytes}
+    if load.watchers:
+        optional |= {"watch": words.watch, "watchers": load.watchers}
+    named |= {name: value for name, value in optional.items() if value}
+    options = [part for name, value in named.items() for part in (f"--{name}", str(value))]
+    options += ["--binary"] * words.is_binary + ["--everyone"] * load.everyone_publishes
+    frames = {"header": words.headers, "subscribe": words.subscribe, "greeting": words.greeting}
+    frames |= {"again": words.again if load.comes_back else ()}
+    return options + [part for name, each in frames.items() for frame in each for part in (f"--{name}", frame)]
 
 
-def _read(workload: Workload, output: str) -> Reading:
-    connected, delivered = _CONNECTED.search(output), _DELIVERED.search(output)
-    if workload.figure is Figure.DELIVERY and delivered:
-        return Reading(
-            # Not the printed µs per delivery: it is rounded to 0.01, a tenth of our figure.
-            float(delivered["cpu_seconds"]) * 1e6 / int(delivered["count"]),
-            round(int(delivered["count"]) / float(delivered["seconds"])),
-            int(delivered["p50"]),
-            int(delivered["p99"]),
-        )
-    if workload.figure is not Figure.DELIVERY and connected:
-        return Reading(float(connected["cpu" if workload.figure is Figure.CONNECT else "kb"]))
-    raise BenchmarkError(f"The load generator printed no figures: {output.strip()[-1000:]}")
+def check_whole(load: Load, result: Mapping[str, Any]) -> None:
+    """Raise BenchmarkError if sockets were closed or deliveries lost, but for those that a slow server has not come to
+    when the time was over."""
+    if result["closed"]:
+        raise BenchmarkError(f"The server closed {result['closed']} sockets.")
+    stalled = result.get("deliveries", {}).get("seconds", 0) < PHASE_TIMEOUT_SECONDS - 4
+    if (result.get("missing") and stalled) or (result.get("unrecovered") and load.comes_back):
+        missing = result.get("missing") or result.get("unrecovered")
+        raise BenchmarkError(f"{missing} deliveries never came.")

