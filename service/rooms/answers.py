@@ -141,6 +141,19 @@ class Lane:
             if is_over:
                 answer.give_position(place.position)
 
+    def pass_before(self, reference: int, epoch: str, offset: int) -> None:
+        """The message of publish `reference` came around at this place. Redis took those before it first, be it in an
+        epoch that this node never saw: what it told of and has not come around yet will not. A gap passed it.
+        """
+        for answer in list(self._answers):
+            place = answer.place
+            if place is None or not place.offset:
+                continue
+            if place.reference >= reference:
+                return
+            if place.epoch != epoch or place.offset < offset:
+                answer.give_position(place.position)
+
     def advance(self) -> None:
         """Send what is known, start what may start, and let a held membership go on."""
         if self._is_advancing:

@@ -183,7 +183,7 @@ class ConnectionManager(TenantMessages, TenantPresence):
         )
         self.rooms.watches.greet(member)
         if since is not None and page is not None:
-            feed = recovery.feed(self.broker, member, since.offset, [page])
+            feed = recovery.feed(self.broker, member, since, [page])
             member.feed = asyncio.get_running_loop().create_task(feed)
         else:
             member.is_recovering = False

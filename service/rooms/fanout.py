@@ -97,6 +97,12 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     envelope: Envelope | None
 
 
+class Loss(Item, frozen=True, gc=False):
+    """A `gap` within an epoch, up to `end`: nothing for one who went past that before it is handed on."""
+
+    end: Position
+
+
 class Segment(NamedTuple):
     """Subscribers from `first` up to `last` have not got the items from `item` on."""
 

@@ -12,7 +12,7 @@ from service.brokers.broker import Envelope
 from service.protocol.errors import CloseCode
 from service.protocol.identifiers import Position
 from service.rooms.answers import Lane
-from service.rooms.fanout import Item
+from service.rooms.fanout import Item, Loss
 from service.telemetry import counters
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class Membership:
         for index, item in enumerate(items):
             envelope = item.envelope
             if envelope is None:
-                self._send(item)
+                if not (isinstance(item, Loss) and self._is_behind(item.end)):
+                    self._send(item)
             elif not self._is_behind(envelope) and not self._take_message(item, envelope):
                 self._hold(items[index:])
                 return
@@ -125,12 +126,12 @@ class Membership:
         if lane is not None and lane.held is self:
             lane.held = None
 
-    def _is_behind(self, envelope: Envelope) -> bool:
+    def _is_behind(self, place: Envelope | Position) -> bool:
         """Whether it has this message, or has passed it over."""
-        if envelope.epoch == self.room.epoch:
-            return envelope.offset <= self.offset
+        if place.epoch == self.room.epoch:
+            return place.offset <= self.offset
         before = self.before
-        return before is not None and envelope.epoch == before.epoch and envelope.offset <= before.offset
+        return before is not None and place.epoch == before.epoch and place.offset <= before.offset
 
     def _take_message(self, item: Item, envelope: Envelope) -> bool:
         """Take one message; False if it must wait for an earlier answer."""
@@ -155,9 +156,7 @@ class Membership:
     def _place(self, lane: Lane, item: Item, envelope: Envelope) -> bool:
         origin = envelope.origin
         if not lane.is_next(origin.reference):
-            # What stands before it will not come around any more: a gap passed it before Redis told of its place.
-            ended_epochs = self.room.ended_epochs if envelope.epoch == self.room.epoch else ()
-            lane.pass_offset(envelope.epoch, envelope.offset - 1, ended_epochs)
+            lane.pass_before(origin.reference, envelope.epoch, envelope.offset)
         if lane.is_next(origin.reference):
             if origin.echo:
                 self._send(item)

@@ -27,6 +27,7 @@ PAGE_PART = 4
 PAGE_BYTES = 256 * 1024
 # With no more than this waiting the first page need not wait.
 LITTLE_BYTES = 64 * 1024
+PAUSE_SECONDS = 0.05
 
 
 class Recovery(NamedTuple):
@@ -64,14 +65,15 @@ def _gap(member: Membership, since: Position, reason: GapReason) -> Gap:
     return Gap(room=room.name, from_=str(since), to=to, reason=reason)
 
 
-async def feed(broker: Broker, member: Membership, since_offset: int, first_page: list[History]) -> None:
+async def feed(broker: Broker, member: Membership, since: Position, first_page: list[History]) -> None:
     """Send the missed messages, page by page as the outbox drains, until the member has what this node has.
 
-    `first_page`: one page, taken out of its list, so that none is held once it is sent.
+    since: where `begin` found that nothing is missing; an epoch that ended before the first page is taken ends this, too.
+    first_page: one page, taken out of its list, so that none is held once it is sent.
     Never raises: a client that can't be fed is closed, and joins anew.
     """
     try:
-        await _feed(broker, member, since_offset, first_page)
+        await _feed(broker, member, since, first_page)
     except RoomcastError:
         member.connection.close(CloseCode.OVERLOADED, "Redis is out of reach during a recovery")
     except Exception:
@@ -80,10 +82,9 @@ async def feed(broker: Broker, member: Membership, since_offset: int, first_page
         member.give_up()
 
 
-async def _feed(broker: Broker, member: Membership, since_offset: int, first_page: list[History]) -> None:
+async def _feed(broker: Broker, member: Membership, since: Position, first_page: list[History]) -> None:
     room, feeding = member.room, member.connection.feeding
-    epoch = room.epoch
-    member.offset = since_offset
+    member.offset = since.offset
     page: History | None = first_page.pop()
     if feeding.locked():
         page = None  # read again rather than kept while others are fed
@@ -93,13 +94,16 @@ async def _feed(broker: Broker, member: Membership, since_offset: int, first_pag
             if page is None or member.connection.subscriber.waiting_bytes > little_bytes:
                 await _drained(member)
             page = page or await _read_page(broker, member, member.offset)
-            if not member.is_current or not _take_page(member, page, epoch):
+            before = member.offset
+            if not member.is_current or not _take_page(member, page, since.epoch):
                 return
             page = None
         if member.offset >= room.offset and member.offset >= member.joined_offset:
             member.is_recovering = False
             room.promote(member)
             return
+        if member.offset == before:  # it waits for an answer of Redis, which may take up to 1 s
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 def _page_bytes(member: Membership) -> int:
@@ -117,7 +121,7 @@ async def _read_page(broker: Broker, member: Membership, after: int) -> History:
     )
 
 
-def _take_page(member: Membership, page: History, epoch: str | None) -> bool:
+def _take_page(member: Membership, page: History, epoch: str) -> bool:
     """Send one page; False when the recovery cannot go on as promised: the client is closed and joins anew."""
     messages = page.messages
     first = messages[0].offset if messages else page.head.offset + 1

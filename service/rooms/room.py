@@ -12,7 +12,7 @@ from service.brokers.members import PresenceChange
 from service.protocol.events import GapReason
 from service.protocol.identifiers import Position
 from service.rooms.attendant import Attendant
-from service.rooms.fanout import NO_SHAPE, Delivery, Item, Ready, Subscriber, Taker
+from service.rooms.fanout import NO_SHAPE, Delivery, Item, Loss, Ready, Subscriber, Taker
 from service.rooms.history import gap_payload, loss_reason
 from service.rooms.membership import Membership
 from service.rooms.presence import RoomPresence
@@ -158,14 +158,14 @@ class Room:
 
     def skip_to(self, head: Position, reason: GapReason) -> None:
         """Messages up to `head` cannot be had: tell everybody here, and go on behind it."""
-        lost = (Position(self.epoch, self.offset), head) if self.is_stored and self.epoch is not None else None
         counters.gaps += 1
+        lost = (Position(self.epoch, self.offset), head) if self.is_stored and self.epoch is not None else None
         self.offset = head.offset
         # Who joined ahead of this node, or recovered, may have all that it tells of.
-        takers: list[Taker] = [
-            member for member in self.aside or () if head.epoch != self.epoch or member.offset < head.offset
-        ]
-        self._deliver([Item(Ready(gap_payload(self.name, lost, reason)), None)], takers)
+        is_other_epoch = head.epoch != self.epoch
+        takers: list[Taker] = [member for member in self.aside or () if is_other_epoch or member.offset < head.offset]
+        gap = Ready(gap_payload(self.name, lost, reason))
+        self._deliver([Item(gap, None) if is_other_epoch else Loss(gap, None, head)], takers)
         self.deliveries[-1].passed = head
 
     def take_history(self, history: History, keeps_history: bool) -> None:

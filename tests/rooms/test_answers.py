@@ -223,6 +223,30 @@ def test_a_publish_that_a_gap_swallowed_is_answered_before_the_next_one_that_com
     ]  # fmt: skip
 
 
+def test_a_publish_of_an_epoch_that_this_node_never_saw_is_answered_before_the_next_one_that_comes_around() -> None:
+    around = Surroundings()
+    alice = around.join("alice")
+    unseen, next_one = publish(around, 1), publish(around, 2)
+    around.room.begin_epoch(Position("e3", 0))
+    assert unseen.place is not None
+    unseen.place.epoch, unseen.place.offset, unseen.place.position = "e2", 1, "e2:1"
+    assert not unseen.take_place()
+    around.arrive(message(1, "e3", Origin("alice", 2)), message(2, "e3"))
+    assert next_one.frame is not None
+    assert [event.get("position") or event.get("offset") for event in alice.events] == [None, "e2:1", "e3:1", 2]
+
+
+def test_a_gap_that_a_recovery_went_past_meanwhile_is_not_handed_on() -> None:
+    around = Surroundings()
+    alice, bob = around.join("alice"), around.join("bob")
+    member = around.member("alice")
+    around.room.stand_aside(member)
+    around.room.skip_to(Position(EPOCH, 3), "expired")
+    member.offset = 3
+    around.fanout.run()
+    assert (alice.events, [event["type"] for event in bob.events]) == ([], ["gap"])
+
+
 @pytest.mark.parametrize("is_recovering", [True, False])
 def test_a_gap_passes_no_answer_of_one_who_does_not_have_what_lies_before_it_yet(is_recovering: bool) -> None:
     around = Surroundings()

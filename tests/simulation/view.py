@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation.store import Store, Written
+from tests.simulation.store import Store
 
 Place = tuple[str, int]
+NOWHERE: Place = ("", 0)  # of no epoch: one who heard nothing yet can't tell what a gap went over
 
 
 class View:
@@ -13,7 +14,8 @@ class View:
 
     at: the place of the last thing that it got, if it knows; in a room without history, what the witness knows of it.
     since: what a client gives when it comes back: the position of the last thing that had one. must_reach: a recovery
-    promised everything up to here. passed: answers that a gap may have passed come late, up to this offset.
+    promised everything up to here. passed: answers that a gap may have passed come late, up to this offset. told: one's
+    own messages that were answered while it was in doubt whether one is in the room: they move no position.
     """
 
     def __init__(self, room: str, is_kept: bool, store: Store, complain: Callable[[str], None]) -> None:
@@ -28,13 +30,14 @@ class View:
         self._must_reach: Place | None = None
         self._joined_at: Place | None = None
         self._passed: list[Place] = []
+        self._told: set[Place] = set()
         self._owed_gap = ""
         self._echoed: Place | None = None
 
     def joined(self, connection: str, event: dict[str, Any], since: str | None) -> None:
         """A join was answered."""
         self.connection, self.is_joined, self.is_doubtful = connection, True, False
-        self._must_reach, self._passed, self._echoed = None, [], None
+        self._must_reach, self._passed, self._told, self._echoed = None, [], set(), None
         recovered, position = event.get("recovered"), event["position"]
         if (recovered is None) != (since is None):
             self._complain(f"{event} answers a join with since {since}")
@@ -72,7 +75,7 @@ class View:
         written = self._store.places[(self.room, *place)]
         if self.connection in written.origin.exclude:
             self._complain(f"{event} is not for {self.connection}")
-        elif self._is_unheard(written) and self._joined_at is not None and place[1] > self._joined_at[1]:
+        elif self._is_unheard(place) and self._joined_at is not None and place[1] > self._joined_at[1]:
             self._complain(f"{event} is one's own, and came back")
         self._move(place, event)
         self._echoed = place if written.origin.connection == self.connection and written.origin.echo else None
@@ -89,7 +92,9 @@ class View:
             return
         if not self.is_joined or event["duplicate"] or (self.at is None and not self.is_kept):
             return
-        if place == self.at and place == self._echoed:
+        if self.is_doubtful:
+            self._told.add(place)
+        elif place == self.at and place == self._echoed:
             self._echoed = None
         elif not self._was_passed(place):
             self._move(place, event)
@@ -109,8 +114,7 @@ class View:
         if lost_from is not None and reason in ("expired", "limit") and self._is_there(place_of(lost_from)):
             self._complain(f"{event}: nothing behind its beginning is gone")
         self._owed_gap = ""
-        if self.at is not None:
-            self._passed.append(self.at)
+        self._passed.append(self.at or NOWHERE)
         self.at = None if lost_to is None else place_of(lost_to)
         self.since = lost_to or self.since
         if self.at is not None:
@@ -140,14 +144,17 @@ class View:
             return True
         if at[0] != place[0] or at[1] > place[1]:
             return False
-        between = (self._store.places.get((self.room, at[0], offset)) for offset in range(at[1] + 1, place[1] + 1))
-        return all(written is not None and self._is_unheard(written) for written in between)
+        between = range(at[1] + 1, place[1] + 1)
+        return all((at[0], offset) in self._told or self._is_unheard((at[0], offset)) for offset in between)
 
     def _is_before(self, place: Place) -> bool:
         return self.at is not None and self.at[0] == place[0] and self.at[1] < place[1]
 
-    def _is_unheard(self, written: Written) -> bool:
-        """Whether the message never shows to this connection: it is excluded, or sent it without id and echo."""
+    def _is_unheard(self, place: Place) -> bool:
+        """Whether a message never shows to this connection: it is excluded, or sent it without id and echo."""
+        written = self._store.places.get((self.room, *place))
+        if written is None:
+            return False
         origin = written.origin
         is_own = origin.connection == self.connection and not origin.reference and not origin.echo
         return is_own or self.connection in origin.exclude
