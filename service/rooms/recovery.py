@@ -68,7 +68,7 @@ def _gap(member: Membership, since: Position, reason: GapReason) -> Gap:
 async def feed(broker: Broker, member: Membership, since: Position, first_page: list[History]) -> None:
     """Send the missed messages, page by page as the outbox drains, until the member has what this node has.
 
-    since: where `begin` found that nothing is missing; an epoch that ended before the first page is taken ends this, too.
+    since: where the client stands, as `begin` took it: if its epoch ends before the first page is taken, this ends too.
     first_page: one page, taken out of its list, so that none is held once it is sent.
     Never raises: a client that can't be fed is closed, and joins anew.
     """

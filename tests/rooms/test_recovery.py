@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from service.brokers.broker import Broker, Envelope, History, Origin, RoomAddress, RoomHead
-from service.protocol.errors import Internal
-from service.protocol.identifiers import Position
+from service.protocol.errors import CloseCode, Internal
+from service.protocol.identifiers import Position, parse_position
 from service.rooms import recovery
 from service.rooms.connection import Connection
 from service.rooms.membership import Membership
@@ -62,8 +62,7 @@ class Returning:
     async def feed(self, since: str) -> "asyncio.Task[None]":
         found = await self.begin(since)
         assert found.page is not None
-        offset = int(since.partition(":")[2])
-        task = asyncio.create_task(recovery.feed(self.history, self.member, offset, [found.page]))
+        task = asyncio.create_task(recovery.feed(self.history, self.member, parse_position(since), [found.page]))
         await self.turn()
         return task
 
@@ -113,6 +112,31 @@ async def test_missed_messages_come_page_by_page_as_the_socket_drains() -> None:
     assert back.member in back.around.room.live.values()
 
 
+@pytest.mark.parametrize("is_behind_others", [True, False])
+async def test_a_recovery_whose_epoch_ends_before_its_first_page_is_taken_closes_the_client(
+    is_behind_others: bool,
+) -> None:
+    around = Surroundings()
+    around.join("alice")
+    history = KeptHistory(kept(1, 8))
+    back = Returning(around, history, head=8)
+    if is_behind_others:
+        await back.member.connection.feeding.acquire()
+    found = await back.begin(f"{EPOCH}:5")
+    assert found.page is not None
+    task = asyncio.create_task(recovery.feed(back.history, back.member, Position(EPOCH, 5), [found.page]))
+    around.room.receive_epoch(Position("e2", 0))
+    history.epoch, history.messages = "e2", [message(offset, "e2") for offset in (1, 2, 3)]
+    if is_behind_others:
+        await back.turn()
+        back.member.connection.feeding.release()
+        await back.turn()
+        await back.drain()
+    await task
+    assert back.ear.closed is not None
+    assert (back.ear.closed[0], back.ear.events) == (CloseCode.SLOW_CONSUMER, [])
+
+
 class Page(list[Envelope]):
     """Messages that tell when they are let go."""
 
@@ -132,7 +156,7 @@ async def test_a_recovery_that_waits_or_was_stopped_holds_no_page(
     try:
         if is_behind_others:
             await back.member.connection.feeding.acquire()
-        back.member.feed = asyncio.create_task(recovery.feed(back.history, back.member, 0, first_page))
+        back.member.feed = asyncio.create_task(recovery.feed(back.history, back.member, Position(EPOCH, 0), first_page))
         await asyncio.sleep(0)
         if not is_behind_others:
             assert held() is not None
