@@ -76,8 +76,8 @@ def line_chart(title: str, unit: str, series: dict[str, list[tuple[float, float]
         value = top * step / 4
         parts.append(f'<path d="M{left} {up(value):.1f}H{right}" stroke="#dddddd"/>')
         parts.append(_text(left - 6, up(value) + 4, short(value), "end", size=11))
-    for x in sorted({x for points in series.values() for x, _ in points}):
-        parts.append(_text(across(x), TOP + PLOT_HEIGHT + 18, f"{x:,.0f}", "middle", size=11))
+    marks = sorted({x for points in series.values() for x, _ in points})
+    parts += [_text(across(x), TOP + PLOT_HEIGHT + 18, f"{x:,.0f}", "middle", size=11) for x in marks]
     for place, (name, points) in enumerate(series.items()):
         colour = LINES[place % len(LINES)]
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in sorted(points))
@@ -97,7 +97,7 @@ def short(value: float) -> str:
 def _head(height: int, title: str, unit: str) -> str:
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}">',
             f"<title>{escape(title)}</title>",
             f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
             _text(16, 26, title, "start", bold=True, size=15),
@@ -107,5 +107,5 @@ def _head(height: int, title: str, unit: str) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str, *, bold: bool = False, size: int = 12) -> str:
-    weight = ' font-weight="600"' if bold else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="#222222" {FONT}{weight}>{escape(text)}</text>'
+    style = f'text-anchor="{anchor}" font-size="{size}" fill="#222222" {FONT}' + ' font-weight="600"' * bold
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.generator import HERE
 from benchmarks.machine import processor_model
 from benchmarks.outcome import Outcome
-from benchmarks.workload import Figure
+from benchmarks.workload import Figure, Rival, Workload
 
 SHORT_RESULTS = HERE / "results"
 PUBLISHED = HERE.parent / "docs" / "benchmarks"
@@ -125,13 +125,25 @@ def publish(outcome: Outcome, taken: dict[str, str], folder: Path = PUBLISHED) -
     At once after each, so that hours of measuring may be ended and gone on with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "results.json"
-    kept: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
     now = described(outcome, taken)
     pair = (now["workload"], now["against"])
-    kept = [each for each in kept if (each["workload"], each["against"]) != pair] + [now]
-    file.write_text(json.dumps(kept, indent=1) + "\n")
+    kept = [each for each in published(folder) if (each["workload"], each["against"]) != pair] + [now]
+    (folder / "results.json").write_text(json.dumps(kept, indent=1) + "\n")
     return kept
+
+
+def published(folder: Path = PUBLISHED) -> list[dict[str, Any]]:
+    """What `publish` has put there."""
+    file = folder / "results.json"
+    return json.loads(file.read_text()) if file.exists() else []
+
+
+def is_published(workload: Workload, rival: Rival, folder: Path = PUBLISHED) -> bool:
+    """Whether there is a result of the two that was not refused."""
+    pair = (workload.name, rival.side.name)
+    return any(
+        (each["workload"], each["against"]) == pair and each["verdict"] != "refused" for each in published(folder)
+    )
 
 
 def _package_version(name: str) -> str:

@@ -14,7 +14,7 @@ from benchmarks.machine import allow_open_files
 from benchmarks.ours import PROTOTYPE_SIDE
 from benchmarks.outcome import Outcome
 from benchmarks.published import write_page
-from benchmarks.report import conditions, publish, table, write_short
+from benchmarks.report import conditions, is_published, publish, table, write_short
 from benchmarks.runner import ATTEMPTS, compare
 from benchmarks.workload import Workload
 from benchmarks.workloads.every import EVERY, SHORT
@@ -31,6 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--against", action="append", metavar="PEER", help="just this peer; may be repeated")
     parser.add_argument("--pairs", type=int, help=f"runs of each side (default {SHORT_PAIRS}, full {FULL_PAIRS})")
     parser.add_argument("--server", choices=("roomcast", "prototype"), default="roomcast", help="our side")
+    parser.add_argument("--resume", action="store_true", help="with --full: go on, without what is published already")
     places = ("load", "server", "either")
     parser.add_argument("--redis-beside", choices=places, default="server", help="whose core Redis shares")
     parser.add_argument("--list", action="store_true", help="name the workloads and their peers, and end")
@@ -70,6 +71,8 @@ def run(workloads: Sequence[Workload], given: argparse.Namespace) -> list[Outcom
     taken = conditions() | {"redis_beside": given.redis_beside}
     for workload in workloads:
         for rival in workload.rivals:
+            if given.resume and is_published(workload, rival):
+                continue
             try:
                 outcome = compare(workload, rival, given.pairs, given.redis_beside, 1 if given.short else ATTEMPTS)
             except BenchmarkError as failure:

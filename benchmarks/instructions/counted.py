@@ -10,8 +10,8 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import Any
 
-WARM_UP_STEPS = 20  # caches and specialised bytecode (PEP 659) are as they will stay
-STEPS = 50  # a path's figure is that of 2 * STEPS less that of STEPS: what a run costs besides is not in it
+WARM_UP_STEPS = 10  # caches and specialised bytecode (PEP 659) are as they will stay
+STEPS = 25  # a path's figure is that of 2 * STEPS less that of STEPS: what a run costs besides is not in it
 
 
 def run(step: Callable[[], object], steps: int) -> None:

@@ -1,4 +1,4 @@
-"""Django Channels: the tutorial's layer under daphne, and the pub/sub layer under uvicorn, which it advises for speed."""
+"""Django Channels: the tutorial's layer under daphne, and for speed the pub/sub layer, as it advises, under uvicorn."""
 
 from benchmarks.peers.python_peers import FAST_UVICORN, JSON_WORDS, serve
 from benchmarks.workload import Side, Starter

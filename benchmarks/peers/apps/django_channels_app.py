@@ -12,7 +12,7 @@ LAYERS = {
 }
 settings.configure(
     DEBUG=False,
-    SECRET_KEY="benchmark",
+    SECRET_KEY="benchmark",  # noqa: S106 - Django does not start without one
     INSTALLED_APPS=["channels"],
     ALLOWED_HOSTS=["*"],
     CHANNEL_LAYERS={
