@@ -5,6 +5,7 @@ like, and parse it a second time, which is a quarter of what a connect costs.
 """
 
 import asyncio
+import re
 import sys
 from enum import Enum, auto
 from http import HTTPStatus
@@ -28,6 +29,17 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 # own tells how many are taken.
 RESERVED_DESCRIPTORS: Final = 128
 LAST_DESCRIPTORS: Final = 32
+_OFFER_OF_HTTP_2: Final = re.compile(rb"(?im)^upgrade(?=:[ \t]*h2c[ \t]*\r$)")
+
+
+def _without_offer_of_http_2(data: bytes) -> bytes:
+    """The beginning of a request with its `Upgrade: h2c` renamed, which a server may ignore (RFC 9110, section 7.8).
+
+    Java's HttpClient sends it with every request. The parser takes a body behind any Upgrade for another protocol, and
+    drops it: each POST came without its body.
+    """
+    head, end, body = data.partition(b"\r\n\r\n")
+    return _OFFER_OF_HTTP_2.sub(b"X-H2C-O", head + end) + body
 
 
 class _TooMuch(Exception):
@@ -82,6 +94,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn's, but it tells an oversized head from a bad one, and keeps what came behind an upgrade."""
+        if self._stage is not _Stage.BODY and b"h2c" in data:
+            data = _without_offer_of_http_2(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
