@@ -7,9 +7,10 @@ import gzip
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from litestar import Controller, HttpMethod, Request, Response, route
+from litestar.params import PathParameter
 
 from service.protocol.errors import NotFound
 
@@ -20,6 +21,7 @@ _MEDIA_TYPES: Final = {
     "console.css": "text/css",
     "icon.svg": "image/svg+xml",
 }
+_METHODS: Final = [HttpMethod.GET, HttpMethod.HEAD]
 _HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
@@ -30,6 +32,9 @@ _HEADERS: Final = {
     "Vary": "Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+FileInPath = Annotated[str, PathParameter(description="A file's name.")]
 
 
 class File(NamedTuple):
@@ -57,17 +62,25 @@ class ConsoleController(Controller):
     path = "/console"
     include_in_schema = False
 
-    @route(["/", "/{name:str}"], http_method=[HttpMethod.GET, HttpMethod.HEAD], status_code=200)
-    async def read_page(self, request: Request[Any, Any, Any], name: str = "index.html") -> Response[bytes]:
-        """One file; 304 when the browser has it (RFC 9110, section 13.1.2)."""
-        file = read_file(name)
-        takes_gzip = "gzip" in request.headers.get("accept-encoding", "")
-        tag = f'"{file.tag}{"-gzip" * takes_gzip}"'
-        headers = {**_HEADERS, "ETag": tag}
-        known = request.headers.get("if-none-match", "")
-        if tag in [each.strip().removeprefix("W/") for each in known.split(",")]:
-            return Response(b"", status_code=304, headers=headers)
-        if takes_gzip:
-            headers["Content-Encoding"] = "gzip"
-        content = file.zipped if takes_gzip else file.content
-        return Response(content, media_type=file.media_type, headers=headers)
+    @route("/", http_method=_METHODS, status_code=200)
+    async def read_page(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """The page itself."""
+        return _answer(request, read_file("index.html"))
+
+    @route("/{name:str}", http_method=_METHODS, status_code=200)
+    async def read_part(self, request: Request[Any, Any, Any], name: FileInPath) -> Response[bytes]:
+        """One of its files."""
+        return _answer(request, read_file(name))
+
+
+def _answer(request: Request[Any, Any, Any], file: File) -> Response[bytes]:
+    """The file, or 304 when the browser has it (RFC 9110, section 13.1.2)."""
+    takes_gzip = "gzip" in request.headers.get("accept-encoding", "")
+    tag = f'"{file.tag}{"-gzip" * takes_gzip}"'
+    headers = {**_HEADERS, "ETag": tag}
+    known = request.headers.get("if-none-match", "")
+    if tag in [each.strip().removeprefix("W/") for each in known.split(",")]:
+        return Response(b"", status_code=304, headers=headers)
+    if takes_gzip:
+        headers["Content-Encoding"] = "gzip"
+    return Response(file.zipped if takes_gzip else file.content, media_type=file.media_type, headers=headers)

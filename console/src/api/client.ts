@@ -29,15 +29,17 @@ export function chosenTenant(): string | null {
 const OF_NO_TENANT = /^\/v1\/(tenants|nodes|redis)(\/|$)/;
 
 const manners: Middleware = {
-  onRequest({ request }) {
+  async onRequest({ request }) {
     const now = session.value;
     const url = new URL(request.url);
     if (now?.kind === "operator" && !OF_NO_TENANT.test(url.pathname)) {
       url.pathname = url.pathname.replace(/^\/v1/, `/v1/tenants/${chosenTenant() ?? ""}`);
     }
-    const changed = new Request(url, request);
-    if (now) changed.headers.set("Authorization", `Bearer ${now.bearer}`);
-    return changed;
+    const { method, headers, signal } = request;
+    if (now) headers.set("Authorization", `Bearer ${now.bearer}`);
+    // As text: a body that is a stream would need HTTP/2.
+    const body = method === "GET" || method === "HEAD" ? null : (await request.text()) || null;
+    return new Request(url, { method, headers, signal, body, credentials: "omit", cache: "no-store" });
   },
   onResponse({ response }) {
     if (response.status === 401 && session.value) {
@@ -46,7 +48,7 @@ const manners: Middleware = {
   },
 };
 
-export const api = createClient<paths>({ baseUrl: location.origin, credentials: "omit", cache: "no-store" });
+export const api = createClient<paths>({ baseUrl: location.origin });
 api.use(manners);
 
 interface Outcome<Data> {

@@ -20,6 +20,7 @@ interface ChartProps {
 }
 
 const HEIGHT = 150;
+const SHORTEST_SECONDS = 60;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -31,10 +32,14 @@ function optionsOf(lines: Line[], width: number, format: ChartProps["format"]): 
     height: HEIGHT,
     cursor: { y: false },
     legend: { show: false },
-    scales: { y: { range: (_chart, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+    padding: [6, 8, 0, 0],
+    scales: {
+      x: { range: (_chart, low, high) => [Math.min(low, high - SHORTEST_SECONDS), high] },
+      y: { range: (_chart, _low, high) => [0, high > 0 ? high * 1.1 : 1] },
+    },
     axes: [
-      { ...axis, values: [[86400, "{MMM} {D}", ...REST], [3600, "{HH}:{mm}", ...REST], [1, "{HH}:{mm}:{ss}", ...REST]] },
-      { ...axis, size: 64, values: (_chart, ticks) => ticks.map(format) },
+      { ...axis, size: 30, values: [[86400, "{MMM} {D}", ...REST], [3600, "{HH}:{mm}", ...REST], [1, "{HH}:{mm}:{ss}", ...REST]] },
+      { ...axis, size: 76, values: (_chart, ticks) => ticks.map(format) },
     ],
     series: [
       {},

@@ -73,7 +73,7 @@ function Charts({ points }: { points: Point[] }) {
         format={perSecond}
       />
       <Chart
-        title="From publish to delivery"
+        title="Publish to delivery"
         times={times}
         lines={[line("p50", "p50_ms", 1), line("p99", "p99_ms", 3)]}
         format={wait}
