@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
 from service.tenants.database import downgrade_database, make_engine, upgrade_database
-from service.tenants.tables import metadata
+from service.tenants.tables import ContractVersionRow, metadata
 
 
 def differences(connection: Connection) -> list[object]:
@@ -50,7 +50,7 @@ def test_every_table_of_a_tenant_goes_with_it_or_outlives_it_on_purpose() -> Non
     assert set(metadata.tables) - outliving == cascading
 
 
-@pytest.mark.parametrize("revision", ["base", "0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ["base", "0001", "0002", "0003", "0004"])
 def test_migrations_go_down_and_up_again(database_url: str, revision: str) -> None:
     downgrade_database(database_url, revision)
     if revision == "base":
@@ -70,6 +70,26 @@ def test_a_tenant_and_its_keys_live_through_a_downgrade_and_the_upgrade_after_it
     upgrade_database(database_url)
     look = sa.text("SELECT name, created_at_ms, last_used_at_ms FROM api_keys")
     assert on_database(database_url, lambda connection: connection.execute(look).all()) == [[("first", 5, None)]]
+
+
+def test_room_types_from_before_contracts_are_their_tenants_first_version(database_url: str) -> None:
+    downgrade_database(database_url, "0003")
+    tenant = "INSERT INTO tenants VALUES ('a0000000000{0}', 'acme{0}', 'active', '{{}}', '[]', 1, 5)"
+    rules = """INSERT INTO room_types VALUES ('a00000000001', '{0}', '{0}', '{{"pattern": "{0}"}}', {1})"""
+    statements = [tenant.format(1), tenant.format(2), rules.format("chat", 7), rules.format("news", 9)]
+    on_database(
+        database_url, *(lambda connection, sql=sql: connection.execute(sa.text(sql)) for sql in escaped(statements))
+    )
+    upgrade_database(database_url)
+    look = sa.select(ContractVersionRow.__table__)
+    (found,) = on_database(database_url, lambda connection: connection.execute(look).all())
+    types = {name: {"pattern": name} for name in ("chat", "news")}
+    assert [tuple(row) for row in found] == [("a00000000001", 1, types, 9, "system", "")]
+
+
+def escaped(statements: list[str]) -> list[str]:
+    """A colon in a statement is no parameter."""
+    return [statement.replace(":", r"\:") for statement in statements]
 
 
 def test_processes_that_migrate_at_once_wait_for_each_other(empty_database_url: str) -> None:
