@@ -13,7 +13,6 @@ from roomcast_client.calls import Calls
 from roomcast_client.contract import MessageT, RoomContract, SignalT, StateT, encode, untyped
 from roomcast_client.errors import ClientClosed, RoomcastError, refusal
 from roomcast_client.events import (
-    Authenticated,
     Direct,
     ErrorEvent,
     Event,
@@ -27,6 +26,7 @@ from roomcast_client.events import (
 from roomcast_client.exchange import Exchange
 from roomcast_client.inbox import Inbox
 from roomcast_client.membership import Membership
+from roomcast_client.refresher import Refresher
 from roomcast_client.returning import Backoff, Return, after_refusal
 from roomcast_client.room import Room
 from roomcast_client.session import Session, dial
@@ -66,10 +66,10 @@ class Client:
         self._backoff = backoff or Backoff()
         self._ack_timeout_seconds = ack_timeout_seconds
         self._exchange = Exchange(Calls(self._backoff, max_queued, max_queued_bytes))
+        self._refresher = Refresher(self._tokens, self._exchange, self._backoff)
         self._rooms: dict[str, Membership] = {}
         self._directs: Inbox[Direct] = Inbox("", 1000)
         self._runner: asyncio.Task[None] | None = None
-        self._refresh: asyncio.Task[None] | None = None
         self._status: Status = "connecting"
         self._status_changed = asyncio.Event()
         #: What the server said of the last connection: its id, the user, the limits.
@@ -231,8 +231,7 @@ class Client:
         try:
             return await Session(socket, self._exchange, self._hear, self._ack_timeout_seconds).run()
         finally:
-            if self._refresh is not None:
-                self._refresh.cancel()
+            self._refresher.stop()
             for membership in self._rooms.values():
                 membership.connection_lost()
             self._exchange.calls.connection_lost(asyncio.get_running_loop().time())
@@ -249,8 +248,7 @@ class Client:
             case Direct():
                 self._directs.put(event, None)
             case Expiring():
-                if self._refresh is None or self._refresh.done():
-                    self._refresh = asyncio.create_task(self._refresh_token())
+                self._refresher.expiring(event.in_seconds)
             case _:
                 membership = self._rooms.get(getattr(event, "room", ""))
                 is_reply = isinstance(event, Reply) and event.id is not UNSET
@@ -266,22 +264,6 @@ class Client:
         for membership in list(self._rooms.values()):
             membership.join()
         self._exchange.woken.set()
-
-    async def _refresh_token(self) -> None:
-        tries = 0
-        while True:
-            try:
-                token = await self._tokens.new()
-                command = commands.Authenticate(token=token)
-                answer = await self._exchange.ask(command, Authenticated, repeats=False, waits=False, rank=0)
-            except Exception as error:  # the old token is in force until it ends; then a new connection needs a new one
-                log.warning("the token could not be refreshed: %s", type(error).__name__)
-                self._tokens.refused()
-                await asyncio.sleep(self._backoff.delay(tries))
-                tries += 1
-            else:
-                self._tokens.accepted(answer.expires_at_ms)
-                return
 
     def _end(self, error: ClientClosed, *, is_own: bool = False) -> None:
         if self._exchange.closed is None:

@@ -79,6 +79,13 @@ class BatchBody(Body, kw_only=True):
     messages: list[BatchMessage]
 
 
+class Break(msgspec.Struct, frozen=True):
+    """One change of a contract that breaks clients, and where."""
+
+    path: str
+    change: str
+
+
 class Problem(msgspec.Struct, kw_only=True):
     """RFC 9457 `application/problem+json`, with the optional fields of the `error` event."""
 
@@ -92,6 +99,7 @@ class Problem(msgspec.Struct, kw_only=True):
     scope: str | UnsetType = UNSET
     retry_after_ms: int | UnsetType = UNSET
     incident: str | UnsetType = UNSET
+    breaks: list[Break] | UnsetType = UNSET
 
 
 class BatchResult(Answer, kw_only=True):

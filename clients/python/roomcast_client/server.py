@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import httpx
 
@@ -106,15 +106,29 @@ class Server:
         """Publish up to 1,000 messages (`batch_message`) in order; each result says what became of one."""
         return (await self._ask(requests.publish_batch(messages))).results
 
+    @overload
+    async def history(
+        self, room: str, *, since: str | None = ..., before: str | None = ..., limit: int = ...
+    ) -> HistoryEvent[Any]: ...
+    @overload
     async def history(
         self,
         room: str,
         *,
-        contract: RoomContract[MessageT, Any, Any] = UNTYPED,
+        contract: RoomContract[MessageT, Any, Any],
+        since: str | None = ...,
+        before: str | None = ...,
+        limit: int = ...,
+    ) -> HistoryEvent[MessageT]: ...
+    async def history(
+        self,
+        room: str,
+        *,
+        contract: RoomContract[Any, Any, Any] = UNTYPED,
         since: str | None = None,
         before: str | None = None,
         limit: int = 100,
-    ) -> HistoryEvent[MessageT]:
+    ) -> HistoryEvent[Any]:
         """A page of what is kept, ascending; the bounds are left out."""
         page: HistoryEvent[Any] = await self._ask(requests.history(room, since, before, limit))
         for item in page.messages:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import httpx
 
@@ -104,15 +104,29 @@ class SyncServer:
         """Publish up to 1,000 messages (`batch_message`) in order; each result says what became of one."""
         return (self._ask(requests.publish_batch(messages))).results
 
+    @overload
+    def history(
+        self, room: str, *, since: str | None = ..., before: str | None = ..., limit: int = ...
+    ) -> HistoryEvent[Any]: ...
+    @overload
     def history(
         self,
         room: str,
         *,
-        contract: RoomContract[MessageT, Any, Any] = UNTYPED,
+        contract: RoomContract[MessageT, Any, Any],
+        since: str | None = ...,
+        before: str | None = ...,
+        limit: int = ...,
+    ) -> HistoryEvent[MessageT]: ...
+    def history(
+        self,
+        room: str,
+        *,
+        contract: RoomContract[Any, Any, Any] = UNTYPED,
         since: str | None = None,
         before: str | None = None,
         limit: int = 100,
-    ) -> HistoryEvent[MessageT]:
+    ) -> HistoryEvent[Any]:
         """A page of what is kept, ascending; the bounds are left out."""
         page: HistoryEvent[Any] = self._ask(requests.history(room, since, before, limit))
         for item in page.messages:

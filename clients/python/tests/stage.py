@@ -24,9 +24,9 @@ class Stage:
         self.api_key = first_line["api_key"]
         self._control = first_line["control"]
 
-    async def order(self, name: str, **options: Any) -> Any:
+    async def order(self, order: str, /, **options: Any) -> Any:
         async with httpx.AsyncClient(base_url=self._control, timeout=60) as control:
-            answer = await control.post(f"/{name}", json=options)
+            answer = await control.post(f"/{order}", json=options)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -16,8 +16,8 @@ PATIENCE_SECONDS = 40.0  # the machine may be busy
 def client_of(stage: Stage, user: str = "alice", **options: Any) -> Client:
     """A client with tokens of the stage, that comes back at once."""
     quick = Backoff(first_seconds=0.05, max_seconds=0.3)
-    options = {"get_token": lambda: stage.token(user), "backoff": quick, "ack_timeout_seconds": 2.0} | options
-    return Client(stage.url, **options)
+    defaults: dict[str, Any] = {"get_token": lambda: stage.token(user), "backoff": quick, "ack_timeout_seconds": 2.0}
+    return Client(stage.url, **(defaults | options))
 
 
 async def next_message(room: Room[Any, Any, Any]) -> Any:
