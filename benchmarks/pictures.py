@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-WIDTH, ROW, LEFT, RIGHT, TOP = 860, 26, 270, 190, 64
+WIDTH, ROW, LEFT, RIGHT, TOP = 920, 26, 330, 190, 64
 PLOT_HEIGHT, BOTTOM = 340, 60
 FONT = 'font-family="system-ui, sans-serif"'
 OURS, THEIRS, REDIS = "#1463a5", "#8a8f98", "#c8a13a"
@@ -63,7 +63,7 @@ def line_chart(title: str, unit: str, series: dict[str, list[tuple[float, float]
     xs = [math.log10(x) for points in series.values() for x, _ in points]
     top = max((y for points in series.values() for _, y in points), default=1.0) * 1.08 or 1.0
     first, last = min(xs), max(xs)
-    left, right = 70, WIDTH - RIGHT - 60
+    left, right = 70, WIDTH - LEFT - 20
 
     def across(x: float) -> float:
         return left + (math.log10(x) - first) / ((last - first) or 1.0) * (right - left)

@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.pictures import bar_chart, bars_of, line_chart
 from benchmarks.report import PUBLISHED, figure
 
+MOST_LINES = 6
 HEAD = """# Benchmarks
 
 Made by `make bench-full`; [benchmarks/README.md](../../benchmarks/README.md) says how. Ours and the peer ran in turn on
@@ -46,14 +47,17 @@ def _by_curve(results: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any
 
 
 def _series(rows: Sequence[dict[str, Any]]) -> dict[str, list[tuple[float, float]]]:
-    """Ours, and each rival that has more than one point and is not ours under another load."""
+    """Ours, and the rivals that have more than one point and are not ours under another load: the `MOST_LINES`
+    cheapest at the last one, as more lines can't be told apart (the tables have all)."""
     series: dict[str, dict[float, float]] = {"Roomcast": {}}
     for row in rows:
         x = float(row["curve"][1])
         series["Roomcast"][x] = float(row["ours"])
         if not str(row["against"]).startswith("roomcast"):
             series.setdefault(str(row["against_title"]), {})[x] = float(row["theirs"])
-    return {name: sorted(points.items()) for name, points in series.items() if len(points) > 1}
+    ours, rivals = series.pop("Roomcast"), {name: points for name, points in series.items() if len(points) > 1}
+    cheapest = sorted(rivals, key=lambda name: rivals[name][max(rivals[name])])[:MOST_LINES]
+    return {name: sorted(points.items()) for name, points in [("Roomcast", ours), *((n, rivals[n]) for n in cheapest)]}
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

@@ -16,7 +16,6 @@ int epoll_fd;
 Client *clients, publisher;
 long ready, closed, delivered;
 Histogram latency, ready_latency;
-char epoch[32];
 
 int room_of(const Client *client) { return client->index % options.rooms; }
 

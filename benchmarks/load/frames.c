@@ -21,7 +21,7 @@ static size_t put_name(char *out, const char *name, const Client *client, int ro
     if (!strncmp(name, "socket}", 7)) return put_number(out, client->index);
     if (!strncmp(name, "offset}", 7)) return put_number(out, options.messages / options.rooms);
     if (!strncmp(name, "length}", 7)) return put_number(out, bytes);
-    if (!strncmp(name, "epoch}", 6)) return strlen(strcpy(out, epoch));
+    if (!strncmp(name, "epoch}", 6)) return strlen(strcpy(out, client->epoch));
     if (!strncmp(name, "payload}", 8)) return strlen(strcpy(out, payload));
     return 0;
 }

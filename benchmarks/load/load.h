@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { MAX_FRAMES = 16, MAX_GROUPS = 4, MAX_PIDS = 64, CARRY_BYTES = 32 };
+enum { MAX_FRAMES = 16, MAX_GROUPS = 4, MAX_PIDS = 64, CARRY_BYTES = 32, EPOCH_BYTES = 24 };
 
 // Processes whose CPU and memory are read together, as "node" or "redis".
 typedef struct {
@@ -34,6 +34,7 @@ typedef struct {
     bool is_again;
     uint64_t begun_ns;
     char carry[CARRY_BYTES];
+    char epoch[EPOCH_BYTES];  // of its room
 } Client;
 
 // Latencies in µs, to 3 %: bucket 64 * power + n holds those whose first six bits are n.
@@ -70,7 +71,6 @@ extern int epoll_fd;
 extern Client *clients, publisher;
 extern long ready, closed, delivered;
 extern Histogram latency, ready_latency;
-extern char epoch[32];
 void begin_client(Client *client);
 void connect_all(bool is_again);
 void connect_publisher(void);

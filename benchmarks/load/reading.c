@@ -14,13 +14,14 @@ static void become_ready(Client *client) {
     histogram_add(&ready_latency, (now_ns() - client->begun_ns) / 1000);
 }
 
-static void hear_epoch(const char *heard, size_t length) {
-    if (!options.epoch_after || *epoch) return;
+static void hear_epoch(Client *client, const char *heard, size_t length) {
+    if (!options.epoch_after || client->is_again) return;
     size_t size = strlen(options.epoch_after);
     const char *found = memmem(heard, length, options.epoch_after, size);
     if (!found) return;
     size_t end = 0;
-    for (found += size; end < sizeof epoch - 1 && !strchr(":\"", found[end]); end++) epoch[end] = found[end];
+    for (found += size; end < EPOCH_BYTES - 1 && !strchr(":\"", found[end]); end++) client->epoch[end] = found[end];
+    client->epoch[end] = 0;
 }
 
 // Whether the last of its rooms has answered. What is cut off at the end is heard again, so no text is heard twice.
@@ -50,7 +51,7 @@ static void advance(Client *client, const char *heard, size_t length) {
         if (arrow && !memmem(heard, length, frame, arrow - frame)) return;
         send_frame(client, arrow ? arrow + 2 : frame, client->frames_sent == count - 1);
     }
-    hear_epoch(heard, length);
+    hear_epoch(client, heard, length);
     if (is_publisher || !options.ready_text || has_joined_all(client, heard, length)) become_ready(client);
 }
 
