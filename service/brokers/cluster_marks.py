@@ -67,6 +67,6 @@ class PartitionMarks:
             is_kept = mark.generation != known.generation or await self._publishes.are_there(connection, [partition])
         if not is_kept:
             log.warning("Redis has lost what it acknowledged: rooms begin new epochs", partition=partition)
-            mark = await greet(connection, server, self._policy, key, mark._replace(pulse=mark.pulse + 1))
+            mark = await greet(connection, server, self._policy, key, mark.beyond)
             await connection.command(scripts.BEAT.pack([key], self.kept_pulse))  # it is dealt with
         return mark

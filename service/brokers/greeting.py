@@ -32,6 +32,11 @@ class Mark(NamedTuple):
     generation: int
     pulse: int
 
+    @property
+    def beyond(self) -> "Mark":
+        """What data that shows this mark and lacks something is not the continuation of, however its pulse goes on."""
+        return Mark(self.generation + 1, 0)
+
 
 NOTHING_SEEN: Final = Mark(0, 0)
 

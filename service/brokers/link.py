@@ -162,7 +162,7 @@ class Link(Asking):
         is_kept = mark.generation == known.generation
         if is_kept and server.run_id != self._last_run_id and not await self.publishes.are_there(connection):
             log.warning("Redis has lost what it acknowledged last")
-            mark = await greet(connection, server, self._policy, Keyspace.SYSTEM, mark._replace(pulse=mark.pulse + 1))
+            mark = await greet(connection, server, self._policy, Keyspace.SYSTEM, mark.beyond)
         if mark.generation != known.generation:
             self.publishes = LastPublishes()
             if known.generation:

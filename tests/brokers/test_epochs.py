@@ -1,13 +1,20 @@
 """Every way in which Redis loses data ends in new epochs, and a restart that loses nothing in none."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from service.brokers import scripts
 from service.brokers.broker import Retention, RoomAddress
+from service.brokers.cluster_marks import PartitionMarks
+from service.brokers.endpoint import make_endpoint
+from service.brokers.greeting import Policy, enter
+from service.brokers.keys import Keyspace
+from service.brokers.pulse import LastPublishes
+from service.brokers.resp import CommandConnection
 from service.protocol.identifiers import Position
 from tests.brokers.conftest import Node, Nodes, Room, Server, eventually, listening
 from tests.brokers.node_listener import NodeListener
@@ -137,6 +144,52 @@ async def test_an_end_that_was_cut_is_found_out_although_others_have_published_t
     await back(a)
     other = await nodes.start(server.url, "b")
     assert (await publish(other, address, 3)).epoch != lost.epoch
+
+
+async def test_a_loss_that_one_node_found_is_no_less_one_when_another_renews_its_lease_meanwhile(
+    make_server: Callable[..., Server], nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server(*AOF, "always")
+    a, b = [await nodes.start(server.url, name, lease_seconds=60) for name in ("a", "b")]  # no renewal by itself
+    address = a.address("T1", "chat")
+    await publish(a, address, 3)
+    back_up(server)
+    lost = await publish(a, address, 2)
+    known, are_there = a._link.publishes, LastPublishes.are_there
+
+    async def found(publishes: LastPublishes, connection: CommandConnection) -> bool:
+        result = await are_there(publishes, connection)
+        if publishes is known:
+            assert not result
+            await b.listener.until_heard("back")
+            await b._lease.renew()
+        return result
+
+    monkeypatch.setattr(LastPublishes, "are_there", found)
+    put_back(server)
+    await back(a, b)
+    assert (await publish(a, address, 1)).epoch != lost.epoch
+
+
+async def test_a_loss_that_was_found_in_one_partition_of_a_cluster_is_one_though_its_pulse_goes_on(
+    server: Server,
+) -> None:
+    connection = CommandConnection(lambda: None, lambda: None)
+    endpoint, policy = make_endpoint(server.url, "node"), Policy("database-1")
+    await endpoint.open(connection)
+    facts = await enter(connection, endpoint, policy)
+
+    class Losing(LastPublishes):
+        async def are_there(self, connection: CommandConnection, partitions: Sequence[int] = ()) -> bool:
+            await connection.command(scripts.BEAT.pack([Keyspace.system(b"{p7}")], 100))  # another node's
+            return False
+
+    marks = PartitionMarks(policy, Losing())
+    before = await marks.greet(connection, facts, 7, [])
+    marks.note(7, before)
+    after = await marks.greet(connection, facts, 7, [])
+    connection.abort()
+    assert after.generation > before.generation
 
 
 @KEEPS
