@@ -72,7 +72,10 @@ class _Command:
     def answer(self, reply: Any) -> None:
         if not self.is_over:
             self.is_over = True
-            self.done(reply)
+            try:
+                self.done(reply)
+            except Exception:  # one asker's mistake must not leave the others unanswered
+                report_mistake()
 
 
 class Route:
@@ -190,7 +193,4 @@ class Route:
     def _refuse(self, command: _Command, reason: RoomcastError) -> None:
         if command.is_insisted and self.is_open and not self.is_refusing:
             self._doubt()
-        try:
-            command.answer(reason)
-        except Exception:  # one asker's mistake must not leave the others unanswered
-            report_mistake()
+        command.answer(reason)

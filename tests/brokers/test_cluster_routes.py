@@ -127,6 +127,22 @@ async def test_what_is_held_back_too_long_is_refused_and_what_comes_then_is_trie
     assert tag.answers == [(b"1", "Redirected")]
 
 
+async def test_a_mistake_of_one_asker_holds_up_nobody_behind_it(tag: Tag) -> None:
+    def mistake(reply: object) -> None:
+        raise ValueError
+
+    tag.send(b"1")
+    tag.route.send(b"2", mistake)
+    tag.primary.answer("one")
+    tag.primary.answer(Redirected())
+    tag.send(b"3")
+    await tag.primary.until_sent(b"2")
+    tag.primary.answer("two")
+    await tag.primary.until_sent(b"3")
+    tag.primary.answer("three")
+    assert tag.answers == [(b"1", "one"), (b"3", "three")]
+
+
 async def test_with_its_primary_lost_everything_is_refused_at_once(tag: Tag) -> None:
     tag.send(b"1", b"2")
     tag.primary.answer(Redirected())
