@@ -32,8 +32,13 @@ async def open_tcp(
 
 
 def tls_context(ca_file: str | None, requirement: str | None) -> ssl.SSLContext:
-    """The client's side of TLS. ca_file: instead of the system's; requirement: `none` believes any certificate."""
-    context = ssl.create_default_context(cafile=ca_file)
+    """The client's side of TLS. ca_file: instead of the system's; requirement: `none` believes any certificate. Raises
+    Unsuitable.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise Unsuitable(f"the certificates of {ca_file} can't be read: see ssl_ca_certs in Redis' URL") from error
     if requirement == "none":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -25,6 +25,7 @@ from service.brokers.resp import (
     outcome_unknown,
     pack,
     settle,
+    without_arguments,
 )
 from service.brokers.subscriber import ChannelConnection
 from service.protocol.identifiers import Position
@@ -238,7 +239,7 @@ class Channels:
     def receive_answer(self, reply: Any) -> None:
         """A confirmation, a pong, the greeting's OK, INFO, or an error: that ends the connection."""
         if isinstance(reply, Exception):
-            log.error("Redis refused a subscription", error=str(reply))
+            log.error("Redis refused a subscription", error=without_arguments(reply))
             self.abort()
         elif type(reply) is list and reply[0] in CONFIRMATIONS:
             self._confirmed(reply[1])

@@ -66,8 +66,13 @@ def refusal(reply: Exception) -> RoomcastError:
         return Unavailable(f"Redis is not ready ({code}): nothing was stored", retry_after_ms=RETRY_AFTER_MS)
     telemetry.counters.faults += 1
     incident = telemetry.new_incident()
-    log.error("Redis answered with an error", error=str(reply), incident=incident)
+    log.error("Redis answered with an error", error=without_arguments(reply), incident=incident)
     return Internal(incident)
+
+
+def without_arguments(reply: Exception) -> str:
+    """An error reply for the log: a server that does not know a command echoes what it was given, passwords too."""
+    return str(reply).partition(", with args")[0]
 
 
 _NOT_LET_IN: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
@@ -144,7 +149,10 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         if self.before_flush is not None:
-            self.before_flush()
+            try:
+                self.before_flush()
+            except Exception:  # what others gathered is to be sent, now and later
+                report_mistake("what was gathered could not be sent")
         self._is_flush_planned = False
         unsent, self._unsent = self._unsent, []
         if not unsent:
@@ -253,10 +261,10 @@ class CommandConnection(Connection):
         super().connection_lost(exc)
 
 
-def report_mistake() -> None:
+def report_mistake(what: str = "an answer from Redis could not be handled") -> None:
     """What waited made a mistake: it must not shift the replies of those behind it."""
     telemetry.counters.faults += 1
-    log.exception("an answer from Redis could not be handled", incident=telemetry.new_incident())
+    log.exception(what, incident=telemetry.new_incident())
 
 
 def settle(future: asyncio.Future[Wanted], convert: Callable[[Any], Wanted] | None = None) -> Done:

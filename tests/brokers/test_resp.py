@@ -1,16 +1,20 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
+import structlog
 
 from service import telemetry
 from service.brokers import resp, subscriber
-from service.brokers.endpoint import make_endpoint
+from service.brokers.dialing import Unsuitable
+from service.brokers.endpoint import ServerEndpoint, make_endpoint
+from service.brokers.listener import Channels
 from service.brokers.resp import CommandConnection, NotLetIn, pack, refusal
 from service.brokers.subscriber import ChannelConnection
 from service.protocol.errors import Internal, RoomcastError, Unavailable
-from tests.brokers.conftest import Server
+from tests.brokers.conftest import Node, Server
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +49,15 @@ async def test_a_waiter_that_fails_does_not_shift_the_replies_of_the_others(conn
     connection.send(pack("ECHO", 1), fails)
     assert await connection.command(pack("ECHO", 2)) == b"2"
     assert telemetry.counters.faults == faults + 1
+
+
+async def test_a_mistake_at_a_turns_end_ends_neither_that_write_nor_later_ones(connection: CommandConnection) -> None:
+    def fails() -> None:
+        raise RuntimeError("a bug")
+
+    connection.before_flush = fails
+    for number in (b"1", b"2"):
+        assert await asyncio.wait_for(connection.command(pack("ECHO", number)), 2) == number
 
 
 async def test_an_error_reply_is_its_own_commands_alone(connection: CommandConnection) -> None:
@@ -127,6 +140,28 @@ async def test_a_subscriber_that_is_told_things_and_never_answered_is_dropped(mo
             await lost.wait()
             await ended.wait()
     assert hearer.heard > 30  # longer than the deadline for those who hear nothing
+
+
+async def test_a_password_that_a_server_echoes_is_not_logged(make_server: Callable[..., Server]) -> None:
+    server = make_server("--rename-command", "AUTH", "zz")
+    url = server.url.replace("unix://", "unix://bob:CANARY@")
+    with structlog.testing.capture_logs() as logged:
+        with pytest.raises(Unsuitable, match="does not let this node in") as refused:
+            await Node(url, "node-a", database_id="database-1").start()
+        channels = Channels(make_endpoint(url, "node-a"), [b"all"], lambda: None, cast(Any, None))
+        with suppress(Unavailable):
+            await channels.open()
+        channels.abort()
+    assert "CANARY" not in f"{logged} {refused.value}"
+    assert [entry["error"] for entry in logged] == 2 * ["ERR unknown command 'AUTH'"]
+
+
+def test_the_certificates_of_a_url_are_read_once_and_what_can_not_be_read_is_told() -> None:
+    endpoint = make_endpoint("rediss://localhost", "node-a")
+    assert isinstance(endpoint, ServerEndpoint)
+    assert endpoint._tls is not None
+    with pytest.raises(Unsuitable, match="ssl_ca_certs"):
+        make_endpoint("rediss://localhost?ssl_ca_certs=/nowhere.pem", "node-a")
 
 
 @pytest.mark.parametrize(
