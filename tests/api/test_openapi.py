@@ -94,11 +94,11 @@ def test_every_operation_reads_as_a_method_and_says_what_it_does() -> None:
     assert len(set(ids)) == len(ids)
     of_a_tenant = {
         "createKey", "createSigningKey", "createToken", "deleteRoomType", "disconnect", "disconnectUser",
-        "forgetMessages", "getAsyncapi", "getConnection", "getCounts", "getOpenapi", "getRoom", "getRoomType", "getUsage", "getUser",
-        "listChanges",
-        "listConnections", "listKeys", "listMembers", "listMessages", "listRoomTypes", "listRooms", "listSigningKeys",
-        "publishMessage", "publishMessages", "putRoomType", "removeMember", "revokeKey",
-        "revokeSigningKey", "revokeTokens", "sendToUser",
+        "forgetMessages", "getAsyncapi", "getConnection", "getContract", "getContractVersion", "getCounts",
+        "getOpenapi", "getRoom", "getRoomType", "getUsage", "getUser", "listChanges", "listConnections",
+        "listContractVersions", "listKeys", "listMembers", "listMessages", "listRoomTypes", "listRooms",
+        "listSigningKeys", "publishMessage", "publishMessages", "putContract", "putRoomType", "removeMember",
+        "revokeKey", "revokeSigningKey", "revokeTokens", "sendToUser",
     }  # fmt: skip
     assert set(ids) == {
         *of_a_tenant, *(f"{name}ForTenant" for name in of_a_tenant),

@@ -25,6 +25,7 @@ def test_a_room_type_is_made_replaced_read_and_deleted(client: Rest) -> None:
             "name": "chat:*", "pattern": "chat:*", "history_messages": 10, "history_seconds": None, "presence": True,
             "presence_grace_seconds": 3.0, "slow_consumer": "drop_oldest", "max_members": None,
             "messages_per_second": None, "max_message_bytes": None, "acknowledge": "stored",
+            "messages": {}, "signals": {}, "state": None, "additional": "allow",
         }  # fmt: skip
         assert client.gets("/v1/room-types/chat:*") == made.json()
         other = {"pattern": "talk:*", "presence": False, "acknowledge": "replicated"}

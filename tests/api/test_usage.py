@@ -168,6 +168,7 @@ def test_usage_is_read_by_minute_hour_and_day(metered: Rest, server: Server, ten
             "bytes_out": 0,
             "api_requests": 0,
             "refused": {"invalid": 3},
+            "refused_by_schema": [],
             "peak_rooms": 0,
             "history_bytes": 0,
         }
