@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run test check faults bench bench-against lock settings-table clean
+.PHONY: help setup run test check clients console faults bench bench-full bench-against instructions lock settings-table clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -40,11 +40,35 @@ check: setup ## format, lint, types, import directions, and the contract's table
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/contract
 
+NPM_CI := npm ci --no-audit --no-fund --loglevel=error
+clients: setup ## check and test both clients and the tutorial's programs, against a live node; needs node, and chromium for the page
+	$(BIN)/pytest -q clients/python/tests
+	$(NPM_CI) --prefix clients/typescript
+	npm --prefix clients/typescript run check
+	npm --prefix clients/typescript test
+	$(NPM_CI) --prefix docs/tutorial/chat
+	npm --prefix docs/tutorial/chat run build
+	npm --prefix docs/tutorial/chat test
+
+console: setup ## build the console's page from its source and test it in chromium; needs node
+	$(NPM_CI) --prefix clients/typescript
+	npm --prefix clients/typescript run build
+	$(NPM_CI) --prefix console
+	npm --prefix console run check
+	npm --prefix console run build
+	npm --prefix console test
+
 faults: setup ## the marathon of faults, hours; ARGUMENTS="--row NAME --times N --seed S --resume --report"
 	$(BIN)/python -m tests.faults $(ARGUMENTS)
 
 bench: setup ## measure server CPU and memory against Centrifuge, six minutes; needs gcc and go
 	$(BIN)/python -m benchmarks.run $(ARGUMENTS)
+
+bench-full: setup ## measure every workload against every peer, hours; needs gcc, go and node
+	$(BIN)/python -m benchmarks.run --full $(ARGUMENTS)
+
+instructions: setup ## count the hot paths' instructions against the parent commit; needs valgrind
+	$(BIN)/python -m benchmarks.instructions $(ARGUMENTS)
 
 bench-against: setup ## measure what the message path costs against COMMIT, ten pairs, eight minutes; needs gcc
 	$(BIN)/python -m benchmarks.against $(COMMIT) $(ARGUMENTS)
