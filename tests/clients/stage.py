@@ -92,9 +92,9 @@ class Stage:
         """PUT /v1/room-types/{name}."""
         return await self._put(f"/v1/room-types/{name}", rules)
 
-    async def contract(self, **contract: Any) -> Any:
-        """PUT /v1/contract."""
-        return await self._put("/v1/contract", contract)
+    async def contract(self, *, breaking: bool = True, **contract: Any) -> Any:
+        """PUT /v1/contract; each test brings its own, so breaks are meant."""
+        return await self._put(f"/v1/contract?breaking={str(breaking).lower()}", contract)
 
     async def suspend(self) -> Any:
         """The tenant is suspended (4403)."""

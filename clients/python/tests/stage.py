@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from service.command_line.contract_file import read_contract
 
 PROJECT = Path(__file__).parents[3]
 
@@ -33,6 +34,12 @@ class Stage:
     async def token(self, user: str = "alice", **claims: Any) -> str:
         """A token with all rights."""
         return str((await self.order("token", user=user, **claims))["token"])
+
+    async def contract(self, file: Path) -> None:
+        """Have the tenant's contract be what a file says, as `roomcast contract apply` reads it."""
+        contract = msgspec.to_builtins(read_contract(file))
+        answer = await self.order("contract", room_types=contract["room_types"])
+        assert answer["status"] == 200, answer
 
     def stop(self) -> None:
         with self._process as process:

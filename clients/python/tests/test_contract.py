@@ -1,26 +1,23 @@
 """A tenant's contract, from its file to a refusal at run time: what types let through by hand, the server refuses."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from chat_contract import CHAT, ChatSaid, ChatState, ChatTypingSignal
 from roomcast_client import Client, Message, Other, RoomcastError, Server, SignalEvent
 from roomcast_client.errors import SchemaMismatch
 from stage import Stage
-from vectors import FOLDER
 
 pytestmark = pytest.mark.anyio
-CONTRACT = yaml.safe_load((FOLDER.parent / "python" / "tests" / "typed" / "contract.yaml").read_text())
 
 
 @pytest.fixture
 async def contract(stage: Stage) -> None:
     """The contract in force, as soon as the node knows it."""
-    answer = await stage.order("contract", **CONTRACT)
-    assert answer["status"] == 200, answer
+    await stage.contract(Path(__file__).parent / "typed" / "contract.yaml")
 
 
 async def until_refused(room: Any) -> SchemaMismatch:
