@@ -2,6 +2,7 @@ import { type ComponentType, useEffect, useState } from "react";
 import { chosenTenant } from "./api/client";
 import { type Scope, type Session, session, signOut } from "./api/session";
 import { linkTo, usePlace } from "./place";
+import { Boundary } from "./parts/Boundary";
 import { useStore } from "./store";
 import { Contract } from "./views/Contract";
 import { Inspector } from "./views/Inspector";
@@ -63,7 +64,9 @@ export function App() {
         ) : view.ofTenant && !tenant ? (
           <ChooseTenant title={view.title} />
         ) : (
-          <Page key={`${view.name}/${place.path[1] ?? ""}/${tenant}`} />
+          <Boundary key={`${view.name}/${place.path[1] ?? ""}/${tenant}`}>
+            <Page />
+          </Boundary>
         )}
       </main>
     </div>

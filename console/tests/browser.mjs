@@ -34,6 +34,9 @@ export async function open(browser, stage, { width = 1440, height = 900, dark = 
   return { page, faults };
 }
 
+/** Whether a view failed, and why; nothing where it did not. */
+export const failures = (page) => page.locator(".failed").allInnerTexts();
+
 export async function signIn(page, bearer) {
   await page.goto("/console");
   await page.getByLabel("Operator token or API key").fill(bearer);

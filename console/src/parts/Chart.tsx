@@ -62,7 +62,10 @@ export function Chart({ title, times, lines, format, ceiling }: ChartProps) {
   const chart = useRef<uPlot>(null);
   const data = useMemo(() => {
     const drawn = ceiling ? [times.map(() => ceiling)] : [];
-    return [times, ...lines.map((line) => line.values), ...drawn] as uPlot.AlignedData;
+    const columns = [times, ...lines.map((line) => line.values), ...drawn];
+    // Of a single instant uPlot makes no sense: it is drawn as if it had lasted.
+    const lasting = columns.map((values, index) => [index ? values[0] : (times[0] ?? 0) - 1, ...values]);
+    return (times.length === 1 ? lasting : columns) as uPlot.AlignedData;
   }, [times, lines, ceiling]);
   const shape = `${lines.map((line) => line.label)}|${Boolean(ceiling)}`;
   // biome-ignore lint/correctness/useExhaustiveDependencies: made anew only for other lines; data follows below

@@ -1,8 +1,10 @@
 import { useState } from "react";
 import { api, chosenTenant, type Schemas, take } from "../api/client";
+import { session } from "../api/session";
 import { Shown } from "../parts/State";
 import { Badge, Copy, Time } from "../parts/Text";
 import { type Branch, type JsonSchema, treeOf } from "../schemas";
+import { useStore } from "../store";
 import { useLoad } from "../useLoad";
 import { TryMessage } from "./TryMessage";
 
@@ -16,7 +18,7 @@ export function Contract() {
       <h1>Contract</h1>
       <Shown
         of={contract}
-        isEmpty={({ room_types }) => !Object.keys(room_types).length}
+        isEmpty={({ room_types }) => !Object.keys(room_types ?? {}).length}
         empty={
           <>
             <strong>There is no room type yet</strong>
@@ -51,8 +53,8 @@ const RULES = ["history_messages", "history_seconds", "presence", "slow_consumer
 
 function TypeCard({ name, type }: { name: string; type: RoomType }) {
   const kinds: [string, Record<string, JsonSchema>][] = [
-    ["message", type.messages as Record<string, JsonSchema>],
-    ["signal", type.signals as Record<string, JsonSchema>],
+    ["message", (type.messages ?? {}) as Record<string, JsonSchema>],
+    ["signal", (type.signals ?? {}) as Record<string, JsonSchema>],
     ["state", type.state ? { member: type.state as JsonSchema } : {}],
   ];
   return (
@@ -134,6 +136,7 @@ function Document({ name }: { name: "openapi" | "asyncapi" }) {
 function Versions({ current }: { current: number | null }) {
   const versions = useLoad(() => take(api.GET("/v1/contract/versions", { params: { query: { limit: 100 } } })), [current]);
   const [chosen, setChosen] = useState<number>();
+  const mayCompare = useStore(session)?.scopes.has("manage"); // by a PUT that only tells
   return (
     <section>
       <h2>Versions</h2>
@@ -146,7 +149,7 @@ function Versions({ current }: { current: number | null }) {
                 <span className="quiet">
                   {version.actor_kind.replace("_", " ")} · <Time at={version.at_ms} />
                 </span>
-                {version.version !== current && (
+                {version.version !== current && mayCompare && (
                   <button type="button" className="small end" onClick={() => setChosen(version.version)}>
                     Compare
                   </button>

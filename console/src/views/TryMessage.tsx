@@ -26,7 +26,7 @@ export function TryMessage({ types }: { types: RoomTypes }) {
   const choices = useMemo(
     () =>
       Object.entries(types).flatMap(([type, { messages }]) =>
-        Object.entries(messages as Record<string, JsonSchema>).map(([name, schema]) => ({ label: `${type} · ${name}`, schema })),
+        Object.entries((messages ?? {}) as Record<string, JsonSchema>).map(([name, schema]) => ({ label: `${type} · ${name}`, schema })),
       ),
     [types],
   );

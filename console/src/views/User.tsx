@@ -1,6 +1,6 @@
 import { api, type Schemas, take } from "../api/client";
 import { session } from "../api/session";
-import { parseJson } from "../format";
+import { count, parseJson } from "../format";
 import { Ask } from "../parts/Dialog";
 import { Area, Field } from "../parts/Field";
 import { Shown } from "../parts/State";
@@ -96,8 +96,9 @@ function ConnectionCard({ shown, mayEnd, done }: { shown: Connection; mayEnd: bo
         </dd>
         <dt>Address</dt>
         <dd>{shown.address ?? "not told"}</dd>
+        <dt>Rooms</dt>
+        <dd>{count(shown.rooms.length)}</dd>
       </dl>
-      <RoomLinks rooms={shown.rooms} />
       {mayEnd && (
         <Ask label="Disconnect" title="Disconnect this connection?" danger quiet act={end}>
           <p>It is told not to come back by itself.</p>
