@@ -71,9 +71,9 @@ class _Track:
         self, second: int, connections: int, counted: tuple[int, ...], refused: dict[str, int], delays: dict[int, int]
     ) -> None:
         fresh = {code: count - self.refused.get(code, 0) for code, count in refused.items()}
-        gained = (now - before for now, before in zip(counted, self.counted, strict=True))
         codes = {code: count for code, count in fresh.items() if count}
-        self.points.append(Point(second, connections, *gained, codes, delays))
+        publishes, deliveries, read, written = (now - before for now, before in zip(counted, self.counted, strict=True))
+        self.points.append(Point(second, connections, publishes, deliveries, read, written, codes, delays))
         self.counted, self.refused = counted, dict(refused)
 
 

@@ -81,19 +81,21 @@ async def fill(connect: Connect, node: LiveNode, other_node: LiveNode, tenant: T
 
 
 def minute(tenant: Tenant, starts_at_ms: int) -> MinuteUsage:
-    counts = dict.fromkeys(
-        ("connection_seconds", "messages_websocket", "messages_http", "deliveries", "bytes_in", "bytes_out"), 1
-    )
     return MinuteUsage(
         tenant_id=tenant.id,
         starts_at_ms=starts_at_ms,
         node="n",
         samples=b"",
+        connection_seconds=1,
+        messages_websocket=1,
+        messages_http=1,
+        deliveries=1,
+        bytes_in=1,
+        bytes_out=1,
         api_requests=1,
         peak_rooms=1,
         history_bytes=1,
         refused={},
-        **counts,
     )
 
 
