@@ -1,6 +1,6 @@
 """A tenant's own documents: OpenAPI of what its servers may ask, AsyncAPI of what its users' clients send and get."""
 
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from litestar import Controller, Response
 from litestar.di import NamedDependency
@@ -11,6 +11,7 @@ from service.rooms.connection_manager import ConnectionManager
 from service.tenants.contract import Contract
 
 
+@runtime_checkable  # Litestar looks whether it got one
 class ContractDocuments(Protocol):
     """What makes the documents, in JSON; `documents` is a layer beside this one."""
 
