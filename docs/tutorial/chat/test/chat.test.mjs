@@ -1,5 +1,5 @@
 // The tutorial as it stands, from the contract to two browsers: they talk, one goes offline and comes back without a
-// loss, presence is right. ROOMCAST: the command, default that of the project's .venv; CHROMIUM: default /usr/bin/chromium.
+// loss, presence is right; the bot answers. ROOMCAST, PYTHON: the commands, default those of the project's .venv; CHROMIUM: default /usr/bin/chromium.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -19,6 +19,7 @@ const contract = join(chat, "../contract.yaml");
 const venv = join(chat, "../../../.venv/bin/roomcast");
 const roomcast = process.env.ROOMCAST ?? (existsSync(venv) ? venv : "roomcast");
 const place = mkdtempSync(join(tmpdir(), "rct-"));
+const python = process.env.PYTHON ?? (existsSync(venv) ? join(venv, "../python") : "python3");
 const run = (...options) => execFileSync(roomcast, [...options, "--data-dir", place], { encoding: "utf8" });
 
 let node;
@@ -104,9 +105,11 @@ async function comes(look, tell) {
   assert.fail(`it did not come to be; the page says: ${await tell()}`);
 }
 
-test("the types of the page are those of the contract", () => {
-  const types = run("generate", "typescript", "--tenant", "demo", "--contract", contract);
-  assert.equal(readFileSync(join(chat, "src/contract.ts"), "utf8"), types);
+test("the types of page and bot are those of the contract", () => {
+  for (const [language, path] of [["typescript", "src/contract.ts"], ["python", "../bot/chat_contract.py"]]) {
+    const types = run("generate", language, "--tenant", "demo", "--contract", contract);
+    assert.equal(readFileSync(join(chat, path), "utf8"), types);
+  }
 });
 
 test("two browsers talk; one goes offline and comes back without a loss; presence is right", async (context) => {
@@ -144,10 +147,23 @@ test("two browsers talk; one goes offline and comes back without a loss; presenc
   await alice.shows("#members", "alice");
 });
 
+test("the bot, in Python, answers", async (context) => {
+  const bot = spawn(python, [join(chat, "../bot/bot.py"), "chat:lobby"], {
+    cwd: place,
+    env: { ...process.env, PYTHONPATH: join(chat, "../../../clients/python") },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  context.after(() => bot.kill("SIGTERM"));
+  const dave = await open(context, "dave");
+  await dave.shows("#members", "dave, word-counter");
+  await dave.say("count: one two three");
+  await comes(async () => (await dave.said()).at(-1) === "word-counter dave: 3 words", () => dave.page.innerText("body"));
+});
+
 test("a page that is opened later reads what was said, and what does not fit the contract is refused", async (context) => {
   const carol = await open(context, "carol");
   await carol.shows("#status", "connected");
-  await comes(async () => (await carol.said()).length === 6, () => carol.page.innerText("body"));
+  await comes(async () => (await carol.said()).length >= 6, () => carol.page.innerText("body"));
   await carol.say("x".repeat(2_001));
   await comes(async () => (await carol.page.innerText("[role=alert]")) !== "", () => carol.page.innerText("body"));
 });
