@@ -82,5 +82,7 @@ def test_only_other_types_or_limits_make_other_rules() -> None:
     assert book.fits(msgspec.structs.replace(tenant, version=2, origins=("https://a.example",)))
     assert book.fits(snapshot(version=3, chat=RoomType()))
     assert not book.fits(snapshot(version=3, chat=RoomType(presence=False)))
+    # 1 and true are the same to Python, which the contract's version tells apart
+    assert not book.fits(msgspec.structs.replace(tenant, contract_version=1))
     assert not book.fits(snapshot(version=3, chat=RoomType(), news=RoomType()))
     assert not book.fits(snapshot(Limits(max_message_bytes=1), version=3, chat=RoomType()))
