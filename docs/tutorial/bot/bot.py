@@ -36,7 +36,9 @@ async def talk(room: Room[ChatMessage, ChatSignal, ChatState], kept: Path) -> No
 def keep(kept: Path, position: str | None) -> None:
     """Where in the room the bot is; rooms without history have no positions."""
     if position is not None:
-        kept.write_text(position)
+        new = kept.with_suffix(".new")
+        new.write_text(position)
+        new.replace(kept)  # at once: who is killed while it writes leaves the old one
 
 
 async def main(name: str, kept: Path, since: str | None) -> None:
