@@ -7,7 +7,7 @@ import { Queue, type QueueOptions } from "./queue.js";
 import { Room, type RoomHost } from "./room.js";
 import type { RoomOptions } from "./room_types.js";
 import { Tokens } from "./tokens.js";
-import type { Command, Direct, ServerEvent, Welcome } from "./wire.js";
+import type { Direct, ServerEvent, Welcome } from "./wire.js";
 
 export interface ClientOptions extends ConnectionOptions {
   /**
@@ -67,7 +67,6 @@ export class Client<Contract extends ContractShape<Contract> = RegisteredContrac
       queue: this.#queue,
       isConnected: () => this.#connection.welcome !== null,
       start: () => this.#start(),
-      send: (command) => this.#send(command),
     };
   }
 
@@ -129,15 +128,6 @@ export class Client<Contract extends ContractShape<Contract> = RegisteredContrac
   #start(): void {
     if (this.status === "idle") this.connect();
     else if (this.#error) throw this.#error;
-  }
-
-  /** Without waiting and without an answer. */
-  #send(command: Command): boolean {
-    const limit = this.welcome?.limits.max_frame_bytes ?? Infinity;
-    const frame = JSON.stringify(command);
-    if (!this.welcome || frame.length > limit || !this.#queue.spend()) return false;
-    this.#connection.send(frame);
-    return true;
   }
 
   #eachRoom(tell: (room: Room<never>) => void): void {

@@ -52,6 +52,7 @@ export interface Waiting<Reply> {
 }
 
 const encoder = new TextEncoder();
+const sizeOf = (frame: string): number => encoder.encode(frame).length;
 
 /** Commands that wait for their answer, in the order of their making; sent, sent again, and given up by rule. */
 export class Queue {
@@ -80,7 +81,7 @@ export class Queue {
   add<Reply>({ command, endurance, answered, refused }: Waiting<Reply>): void {
     const id = ++this.#ids;
     const frame = JSON.stringify({ ...command, id });
-    const bytes = encoder.encode(frame).length;
+    const bytes = sizeOf(frame);
     const isBounded = command.type === "publish";
     const entry: Entry = {
       id,
@@ -159,9 +160,13 @@ export class Queue {
     }
   }
 
-  /** Whether one more frame may be sent now; it is counted then. */
-  spend(): boolean {
-    return this.#pace.spend();
+  /** Send a command that has no answer and is not kept; false if it can't be sent now. */
+  sendOnce(command: Command): boolean {
+    const { welcome } = this.#connection;
+    const frame = JSON.stringify(command);
+    if (!welcome || sizeOf(frame) > (welcome.limits.max_frame_bytes ?? Infinity) || !this.#pace.spend()) return false;
+    this.#connection.send(frame);
+    return true;
   }
 
   flush(): void {

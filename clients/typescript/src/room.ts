@@ -15,7 +15,6 @@ export interface RoomHost {
   /** Whether commands are sent now. */
   isConnected(): boolean;
   start(): void;
-  send(command: Command): boolean;
 }
 
 /** A named place, made by `client.room()`: one object for each name. */
@@ -114,7 +113,7 @@ export class Room<Shape extends RoomShape = UntypedRoom> {
   ): boolean {
     if (this.status !== "joined") return false;
     const named = name === null ? {} : { name: name as string };
-    return this.#host.send({ type: "signal", room: this.name, data, ...named, ...(echo && { echo }) });
+    return this.#host.queue.sendOnce({ type: "signal", room: this.name, data, ...named, ...(echo && { echo }) });
   }
 
   // Receiving

@@ -297,6 +297,7 @@ test("signals are sent only where the room is joined", async (context) => {
   socket.send(joined(await socket.next()));
   await until(() => room.status === "joined");
   assert.equal(room.signal("typing", true), true);
+  assert.equal(room.signal("typing", "é".repeat(40_000)), false); // its frame would be the connection's end
   assert.deepEqual(await socket.next(), { type: "signal", room: "chat", data: true, name: "typing" });
 });
 
