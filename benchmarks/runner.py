@@ -11,7 +11,7 @@ from benchmarks.generator import drive
 from benchmarks.machine import pinned_to, process_tree, server_and_load_cores
 from benchmarks.outcome import Outcome
 from benchmarks.workload import Load, Rival, Side, Words, Workload
-from benchmarks.workloads.every import WARM_UP
+from benchmarks.workloads.every import warm_up
 
 ATTEMPTS = 3  # of all pairs, where their spread is too wide
 
@@ -29,7 +29,7 @@ def measure(side: Side, load: Load, redis_beside: str = "server") -> dict[str, A
         pinned_to(load_core),
     ):
         groups = {"node": process_tree(server.pid), "redis": [valkey._process.pid]}
-        drive(WARM_UP, replace(server, words=warm_up_words(server.words)), groups)
+        drive(warm_up(load), replace(server, words=warm_up_words(server.words)), groups)
         return drive(load, server, groups)
 
 

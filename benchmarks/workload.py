@@ -16,6 +16,7 @@ class Figure(StrEnum):
     RECOVERY = "µs/recovery"
     REQUEST = "µs/request"
     MEMORY = "KB/socket"
+    BUSY_MEMORY = "KB/busy socket"
     P99 = "µs to the 99th percentile"
 
 
@@ -76,9 +77,9 @@ class Side:
 class Load:
     """What the load generator does (load/main.c); None: not that.
 
-    joins: rooms of each socket. messages: published, or requests. deliveries: of each message. window: closed loop;
-    rate: open loop, a second. at_once: connects under way. comes_back: after the messages all sockets are lost and come
-    back for as many more.
+    joins: rooms of each socket, 0: it connects and no more. messages: published, or requests. deliveries: of each
+    message. window: closed loop; rate: open loop, a second. at_once: connects under way. comes_back: after the messages
+    all sockets are lost and come back for as many more.
     """
 
     sockets: int
@@ -138,9 +139,9 @@ class Workload:
 def shortened(load: Load) -> Load:
     """A load of at most 100 sockets and about 300 messages, with as many members in each room as those allow."""
     sockets, joins = min(load.sockets, 100), min(load.joins, 3)
-    per_room = max(1, load.sockets * load.joins // load.rooms)
+    per_room = max(1, load.sockets * max(1, load.joins) // load.rooms)
     members = min(per_room, sockets)
-    rooms = max(1, sockets * joins // members)
+    rooms = max(1, sockets * max(1, joins) // members)
     deliveries = members if load.deliveries > 1 else 1
     messages = 0 if not load.messages else 300 if load.request or rooms > 300 else 300 // rooms * rooms
     rate = None if load.rate is None else min(load.rate, 200.0)
@@ -158,6 +159,8 @@ def figure_of(figure: Figure, result: Mapping[str, Any]) -> dict[str, float]:
     """A run's figure by group of processes ("node", "redis"), from what the load generator printed."""
     if figure is Figure.MEMORY:
         return dict(result["kb_per_socket"])
+    if figure is Figure.BUSY_MEMORY:
+        return dict(result["kb_per_busy_socket"])
     if figure is Figure.P99:
         return {"node": float(result["deliveries"]["p99_us"])}
     phases = {

@@ -56,7 +56,8 @@ typedef struct {
 } Reading;
 Reading begin_reading(void);
 void report_phase(const char *name, const Reading *before, uint64_t ended_ns, long count, const Histogram *latency);
-void report_memory(const double before_kb[MAX_GROUPS]);
+void note_memory(void);
+void report_memory(const char *name);
 void report_begin(void);
 void report_end(void);
 void fail(const char *what, const char *detail) __attribute__((noreturn));

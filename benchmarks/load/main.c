@@ -92,14 +92,13 @@ static void read_option(int which, char *value) {
 }
 
 static void connect_and_report(void) {
-    double before_kb[MAX_GROUPS];
-    for (int i = 0; i < options.group_count; i++) before_kb[i] = group_pss_kb(&options.groups[i]);
+    note_memory();
     Reading before = begin_reading();
     connect_all(false);
     uint64_t ended = now_ns();
     wait_ms(options.settle_ms);
     report_phase("connects", &before, ended, options.sockets, &ready_latency);
-    report_memory(before_kb);
+    report_memory("kb_per_socket");
 }
 
 int main(int count, char **values) {
@@ -117,6 +116,7 @@ int main(int count, char **values) {
         if (options.publish && !options.everyone_publishes) connect_publisher();
         if (options.publish && options.rate > 0) publish_open_loop();
         else if (options.publish) publish_closed_loop();
+        if (options.publish) report_memory("kb_per_busy_socket");
         if (options.again_count) recover();
     }
     report_end();

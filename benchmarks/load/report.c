@@ -65,9 +65,15 @@ void report_phase(const char *name, const Reading *before, uint64_t ended_ns, lo
     printf("}");
 }
 
-// By how much the groups have grown for each socket, in KB.
-void report_memory(const double before_kb[MAX_GROUPS]) {
-    member("kb_per_socket");
+static double before_kb[MAX_GROUPS];
+
+void note_memory(void) {
+    for (int i = 0; i < options.group_count; i++) before_kb[i] = group_pss_kb(&options.groups[i]);
+}
+
+// By how much the groups have grown since then for each socket, in KB.
+void report_memory(const char *name) {
+    member(name);
     printf("{");
     for (int i = 0; i < options.group_count; i++)
         printf("%s\"%s\":%.3f", i ? "," : "", options.groups[i].name,

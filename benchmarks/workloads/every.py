@@ -40,5 +40,13 @@ EVERY: tuple[Workload, ...] = (
 )
 SHORT_NAMES = ("room-1000-1", "room-1000-16", "one-to-one-64", "everyone", "connect", "memory-5000")
 SHORT = tuple(replace(each, rivals=each.rivals[:1]) for each in EVERY if each.name in SHORT_NAMES)
-# Caches filled, lazy imports done; in rooms of its own (`runner.warm_up_words`).
-WARM_UP = Load(20, messages=400, deliveries=20, window=4)
+
+
+def warm_up(load: Load) -> Load:
+    """What comes before: caches filled, lazy imports done; in rooms of its own (`runner.warm_up_words`).
+
+    Where everyone publishes each socket has a room for itself, as no two need be of one tenant.
+    """
+    if load.everyone_publishes:
+        return Load(20, rooms=20, messages=400, rate=1000.0, everyone_publishes=True)
+    return Load(20, messages=400, deliveries=20, window=4)
