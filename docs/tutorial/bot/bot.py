@@ -18,6 +18,7 @@ ASKED = "count: "
 
 async def talk(room: Room[ChatMessage, ChatSignal, ChatState], kept: Path) -> None:
     """Answer until the room is left; `kept` holds where in the room the bot is, for the next start."""
+    keep(kept, room.position)  # who is killed at the first question finds it again
     async for event in room:
         match event:
             case Message(data=ChatSaid(text=text), from_=sender) if text.startswith(ASKED):
