@@ -1,6 +1,6 @@
 import { useEffect } from "react";
 import { api, type Schemas, take } from "../api/client";
-import { count } from "../format";
+import { count, many } from "../format";
 import { Field } from "../parts/Field";
 import { List } from "../parts/List";
 import { Shown } from "../parts/State";
@@ -75,7 +75,7 @@ function Row(room: Schemas["RoomSummary"]) {
     <a className="row" href={linkTo(["rooms", room.room])}>
       <b className="name">{room.room}</b>
       <span className="quiet end">
-        {count(room.connections)} connections · {count(room.users)} users
+        {many(room.connections, "connection")} · {many(room.users, "user")}
       </span>
     </a>
   );
