@@ -49,9 +49,13 @@ class Absences:
             await asyncio.gather(*map(self._end_in_time, some))
 
     async def _end_in_time(self, address: RoomAddress) -> None:
-        while (next_ms := await self.end_in(address)) == 0:
-            pass
-        del self._due[_name(address)]
+        del self._due[_name(address)]  # one that begins meanwhile may be in no answer: it is noted by itself
+        try:
+            while (next_ms := await self.end_in(address)) == 0:
+                pass
+        except BaseException:
+            self.note(address, 0)
+            raise
         if next_ms > 0:
             self.note(address, next_ms)
 
