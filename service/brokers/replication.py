@@ -17,7 +17,7 @@ from service.brokers import scripts
 from service.brokers.broker import RoomAddress
 from service.brokers.dialing import Unsuitable
 from service.brokers.endpoint import Endpoint
-from service.brokers.greeting import Policy, Server, enter
+from service.brokers.greeting import Policy, Server, enter, parse_info
 from service.brokers.resp import CommandConnection, Done, behind, out_of_reach, pack, report_mistake
 from service.protocol.errors import RoomcastError, Unavailable
 
@@ -25,6 +25,7 @@ WAIT_SECONDS: Final = 1.0  # from the call; Redis looks ten times a second, so t
 MAX_HELD_BYTES: Final = 16 * 1024 * 1024  # while one WAIT is under way: written in 20 ms
 MAX_KNOWN_ROOMS: Final = 10_000
 RETRY_AFTER_MS: Final = 500
+LOOK_SECONDS: Final = 2.0  # at least so long apart Redis is asked whether more replicas are connected
 
 #: Gets the reply or a RoomcastError, and whether all replicas have what it says. Called later.
 Replicated = Callable[[Any, bool], None]
@@ -65,9 +66,9 @@ class _Waiting(NamedTuple):
 class Replication:
     """Sends commands that write, and answers them when the replicas have what they wrote.
 
-    As many replicas as the deployment has must say so (`Endpoint.replicas`, else those connected when this connection
-    was made), at least one. The connection is made when it is first needed, leads to the link's server, and ends with
-    the link's.
+    As many replicas as the deployment has must say so (`Endpoint.replicas`, else the most that were seen connected
+    since this connection was made), at least one. The connection is made when it is first needed, leads to the link's
+    server, and ends with the link's.
 
     rooms: those whose last command went this way, and how many are under way. While any is, whatever goes to the room
     must come this way, too, or it would overtake them.
@@ -81,6 +82,7 @@ class Replication:
         self._connection: CommandConnection | None = None
         self._opening: asyncio.Task[None] | None = None
         self._connected_replicas = 0
+        self._looks_from = 0.0  # by the loop's clock
         self._is_busy = False  # `_begin` will be called
         self._gathered: list[_Waiting] = []
         self._until = 0.0  # of the oldest of them
@@ -170,21 +172,33 @@ class Replication:
             self._opening.add_done_callback(self._opened)
         else:
             gathered = self._take_gathered()
-            replicas = self._endpoint.replicas
-            wanted = max(1, self._connected_replicas if replicas is None else replicas)
+            if self._endpoint.replicas is None and loop.time() >= self._looks_from:
+                self._looks_from = loop.time() + LOOK_SECONDS
+                self._connection.insist(pack("INFO", "replication"), self._note_replicas)
             replies: list[Any] = []
             for waiting in gathered:
                 self._connection.insist(waiting.packed, replies.append)
-            wait = pack("WAIT", wanted, max(1, int(1_000 * left_seconds)))  # 0 would be for ever
-            self._connection.insist(wait, partial(self._end, gathered, replies, wanted))
+            wait = pack("WAIT", self._wanted, max(1, int(1_000 * left_seconds)))  # 0 would be for ever
+            self._connection.insist(wait, partial(self._end, gathered, replies))
 
-    def _end(self, sent: list[_Waiting], replies: list[Any], wanted: int, acknowledged: object) -> None:
-        """WAIT is answered. Those that were gathered meanwhile are sent only if it was met: else each of them would
-        take another second.
+    @property
+    def _wanted(self) -> int:
+        replicas = self._endpoint.replicas
+        return max(1, self._connected_replicas if replicas is None else replicas)
+
+    def _note_replicas(self, reply: Any) -> None:
+        """One that is connected no more counts still: nobody says whether it comes back."""
+        if not isinstance(reply, Exception):
+            connected = int(parse_info(reply).get("connected_slaves", "0"))
+            self._connected_replicas = max(self._connected_replicas, connected)
+
+    def _end(self, sent: list[_Waiting], replies: list[Any], acknowledged: object) -> None:
+        """WAIT is answered, perhaps for fewer replicas than were seen since. Those that were gathered meanwhile are
+        sent only if it was met: else each of them would take another second.
         """
-        is_met = isinstance(acknowledged, int) and acknowledged >= wanted
+        is_met = isinstance(acknowledged, int) and acknowledged >= self._wanted
         if not is_met:
-            log.warning("not all replicas have what was published", count=wanted, reason=str(acknowledged))
+            log.warning("not all replicas have what was published", count=self._wanted, reason=str(acknowledged))
         for waiting, reply in zip(sent, replies, strict=True):
             self._answer(waiting, reply, is_met)
         if not is_met:
