@@ -70,12 +70,12 @@ class ShardChannels(Channels):
         before = self._control
         if _tag(self._probed) not in tags:
             self._probed = self._link.keyspace.probed(tags[0], self._node)
-            self.probe = Probe(self._link, self._probed, self.abort, "SPUBLISH")
+            before_it, self.probe = self.probe, Probe(self._link, self._probed, self.abort, "SPUBLISH")
+            self.probe.take_over(before_it)
         self._control = frozenset((*control, self._probed))
         if self._connection is not None and self._control != before:
             if gone := [channel for channel in before - self._control if not channel.startswith(SHARDED)]:
                 self._write(self._connection, "UNSUBSCRIBE", gone)
-            self.probe.begin()
             await self._confirm(list(self._control - before))
 
     async def open(self) -> None:
@@ -83,6 +83,11 @@ class ShardChannels(Channels):
         self._under_way.clear()
         self.dropped.clear()
         await super().open()
+
+    async def tell_began(self, partition: int) -> None:
+        """A generation has begun in a partition: its rooms are to be read, to tell of their new epochs."""
+        heard = [channel for channel in self._receivers if self._link.keyspace.partition_in(channel) == partition]
+        await self._tell_interruption(iter(heard))
 
     async def hear_dropped(self) -> None:
         """Hear again what the server dropped, and what was taken. Raises as `open`."""
@@ -153,6 +158,15 @@ class ClusterChannels:
         self._told_lost = lost
         self._link = link
         self._shards: dict[Address, ShardChannels] = {}
+        self._telling: set[asyncio.Task[None]] = set()
+        link.marks.tell_began = self._tell_began
+
+    def _tell_began(self, partition: int) -> None:
+        for shard in self._shards.values():
+            if partition in shard.open_rooms:
+                telling = asyncio.get_running_loop().create_task(shard.tell_began(partition))
+                self._telling.add(telling)
+                telling.add_done_callback(self._telling.discard)
 
     @property
     def is_open(self) -> bool:

@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
-from zlib import crc32
 
 import structlog
 
 from service.brokers import scripts
 from service.brokers.asking import Wanted
 from service.brokers.cluster_marks import PartitionMarks
-from service.brokers.cluster_routes import Route, Shard, ShardConnection
+from service.brokers.cluster_routes import Redirected, Route, Shard, ShardConnection
+from service.brokers.cluster_scan import scan_primaries
 from service.brokers.cluster_topology import (
     SLOTS,
     SYSTEM_TAG,
@@ -32,8 +32,8 @@ from service.brokers.link import Link
 from service.brokers.resp import DEADLINE_SECONDS, Done, out_of_reach, pack
 
 OPEN_SECONDS: Final = 1.2  # one shard, all of its partitions greeted; a promoted replica is looked for meanwhile
-MAX_PRIMARIES: Final = 16_384  # no Cluster has more: each has a slot
-_LAYOUTS: Final = 2**16
+LOOK_SECONDS: Final = 5.0  # how old a view of the Cluster gets: of replicas that come and go no answer tells
+DISCOVER_SECONDS: Final = 0.1  # at least so long apart, however many answers show a changed Cluster
 _TAGS: Final = list(SLOTS)
 
 log = structlog.get_logger()
@@ -59,6 +59,8 @@ class ClusterLink(Link):
         self.generations, self.generation_bulks = self.marks.generations, self.marks.bulks
         self._doubtful = set(_TAGS)  # what was entered there may be lost, and what was removed may be there still
         self._noting: dict[str, asyncio.Future[Any]] = {}
+        self._left: list[ShardConnection] = []  # they answer what they were sent
+        self._discovers_from = 0.0  # by the loop's clock
 
     # Commands
 
@@ -91,22 +93,8 @@ class ClusterLink(Link):
         asyncio.get_running_loop().call_soon(self.before_flush)
 
     async def scan(self, cursor: int, pattern: bytes, count: int) -> tuple[int, list[bytes]]:
-        """See `Link.scan`: one primary after the other, and from the beginning when slots have moved meanwhile."""
-        owners = self.topology.owners
-        layout = 1 + crc32(repr(sorted(owners.items())).encode()) % (_LAYOUTS - 1)
-        addresses = sorted(set(owners.values()))
-        rest, known_layout = divmod(cursor, _LAYOUTS)
-        inner, place = divmod(rest, MAX_PRIMARIES) if known_layout == layout else (0, 0)
-        shard = self.shards.get(addresses[place])
-        if shard is None or len(owners) < len(_TAGS):
-            raise out_of_reach()
-        packed = pack("SCAN", inner, "MATCH", pattern, "COUNT", count)
-        following, found = await shard.connection.command(packed)
-        if following == b"0":
-            place += 1
-            if place == len(addresses):
-                return 0, found
-        return (int(following) * MAX_PRIMARIES + place) * _LAYOUTS + layout, found
+        """See `Link.scan`."""
+        return await scan_primaries(self.topology.owners, self.shards, cursor, pattern, count)
 
     def owner_of(self, partition: int) -> Address:
         """The primary that served a partition last."""
@@ -140,8 +128,12 @@ class ClusterLink(Link):
         return asked
 
     async def _ask_when_noted(self, packed: bytes, convert: Callable[[Any], Wanted]) -> Wanted:
+        route = self._route_of(packed)
+        era = route.era
         for noting in list(self._noting.values()):
             await asyncio.shield(noting)
+        if route.era != era:  # it may tell of an older generation
+            raise Redirected()
         return await super().ask_under_lease(packed, convert)
 
     def begin_lease(self, lease: bytes) -> None:
@@ -173,13 +165,18 @@ class ClusterLink(Link):
     def receive_mark(self, mark: Mark) -> bool:
         """See `Link.receive_mark`. The partitions follow."""
         self.marks.beat(mark.pulse, self.send)
+        if asyncio.get_running_loop().time() > self._discovers_from + LOOK_SECONDS:
+            self._told_lost()
         return super().receive_mark(mark)
 
     # Connections
 
     async def open(self) -> None:
         """See `Link.open`. Raises only when the leases' server is out of reach; `problem` says what else is."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._discovers_from - loop.time())
         self.topology = topology = await discover(self._cluster, self.shards)
+        self._discovers_from = loop.time() + DISCOVER_SECONDS
         if not self.lease:
             self.marks.kept_pulse = self.mark.pulse
         owned: dict[Address, list[bytes]] = {}
@@ -189,7 +186,9 @@ class ClusterLink(Link):
         results = await asyncio.gather(*opening, return_exceptions=True)
         for address in self.shards.keys() - owned.keys() - topology.replicas.keys():
             # No primary any more: what it was sent is answered by then.
-            asyncio.get_running_loop().call_later(DEADLINE_SECONDS, self.shards.pop(address).connection.abort)
+            left = self.shards.pop(address).connection
+            self._left = [*(each for each in self._left if each.is_open), left]
+            loop.call_later(DEADLINE_SECONDS, left.abort)
         for address, shard in self.shards.items():
             shard.endpoint.replicas = topology.replicas.get(address, shard.endpoint.replicas)
         problems = [error for error in results if isinstance(error, BaseException)]
@@ -224,10 +223,10 @@ class ClusterLink(Link):
                 self._lead(tag, shard, mark)
 
     def _lead(self, tag: bytes, shard: Shard, mark: Mark) -> None:
-        self.needs_entering |= tag in self._doubtful
-        self._routes[tag].lead_to(shard.connection)
+        begins_anew = tag != SYSTEM_TAG and self.marks.note(_TAGS.index(tag), mark)
+        self.needs_entering |= begins_anew or tag in self._doubtful
+        self._routes[tag].lead_to(shard.connection, begins_anew=begins_anew)
         if tag != SYSTEM_TAG:
-            self.marks.note(_TAGS.index(tag), mark)
             return
         if (lost := self.mark.pulse - mark.pulse) > 0:  # the partitions' pulses are to go on from where they are
             self._system.insist(pack("HINCRBY", Keyspace.SYSTEM, "pulse", lost), _ignore)
@@ -263,11 +262,12 @@ class ClusterLink(Link):
     def abort(self) -> None:
         """See `Link.abort`."""
         shards, self.shards = self.shards, {}
+        self.server, self.lease_ends_at = None, 0.0
         self._doubtful.update(_TAGS)
         for route in self._routes.values():
             route.lead_to(None)
-        for shard in shards.values():
-            shard.connection.abort()
+        for connection in (*self._left, *(shard.connection for shard in shards.values())):
+            connection.abort()
         self._told_lost()
 
     def _lose_shard(self, address: Address, connection: ShardConnection) -> None:

@@ -25,24 +25,27 @@ log = structlog.get_logger()
 
 class PartitionMarks:
     """The marks, by partition. generations, bulks: as of `Link`. kept_pulse: that somebody knew of before this node
-    began.
+    began. tell_began: called for a partition in which another node has begun a generation.
     """
 
     def __init__(self, policy: Policy, publishes: LastPublishes) -> None:
         self.generations = [b"0"] * PARTITIONS
         self.bulks = [b""] * PARTITIONS
         self.kept_pulse = 0
+        self.tell_began: Callable[[int], None] = _nobody_is_told
         self._policy = policy
         self._publishes = publishes
         self._marks = [NOTHING_SEEN] * PARTITIONS
 
-    def note(self, partition: int, mark: Mark) -> None:
-        """So far it has come; with another generation its rooms begin new epochs."""
-        if mark.generation != self._marks[partition].generation:
+    def note(self, partition: int, mark: Mark) -> bool:
+        """So far it has come. Whether with another generation: then its rooms begin new epochs."""
+        begins_anew = mark.generation != self._marks[partition].generation
+        if begins_anew:
             self._publishes.latest[partition] = None
             self.generations[partition] = b"%d" % mark.generation
             self.bulks[partition] = bulk(self.generations[partition])
         self._marks[partition] = mark
+        return begins_anew
 
     def beat(self, pulse: int, send: Callable[[bytes, Done], None]) -> None:
         """Bring the pulse to all of them; 256 commands of 2 us each, with every renewal of the lease. A generation that
@@ -52,8 +55,8 @@ class PartitionMarks:
             send(scripts.BEAT.pack([key], pulse), partial(self._beaten, partition))
 
     def _beaten(self, partition: int, reply: Any) -> None:
-        if not isinstance(reply, Exception):
-            self.note(partition, max(self._marks[partition], Mark(*reply)))
+        if not isinstance(reply, Exception) and self.note(partition, max(self._marks[partition], Mark(*reply))):
+            self.tell_began(partition)
 
     async def greet(
         self, connection: CommandConnection, server: Server, partition: int, moved_from: Sequence[str]
@@ -70,3 +73,7 @@ class PartitionMarks:
             mark = await greet(connection, server, self._policy, key, mark.beyond)
             await connection.command(scripts.BEAT.pack([key], self.kept_pulse))  # it is dealt with
         return mark
+
+
+def _nobody_is_told(_partition: int) -> None:
+    """What `tell_began` is until somebody hears rooms."""

@@ -60,14 +60,15 @@ class Shard:
 
 
 class _Command:
-    __slots__ = ("done", "is_insisted", "is_over", "packed", "sent_at")
+    __slots__ = ("done", "era", "is_insisted", "is_over", "packed", "sent_at")
 
-    def __init__(self, packed: bytes, done: Done, is_insisted: bool, sent_at: float) -> None:
+    def __init__(self, packed: bytes, done: Done, is_insisted: bool, era: int) -> None:
         self.packed = packed
+        self.era = era
         self.done = done
         self.is_insisted = is_insisted
         self.is_over = False
-        self.sent_at = sent_at
+        self.sent_at = asyncio.get_running_loop().time()
 
     def answer(self, reply: Any) -> None:
         if not self.is_over:
@@ -81,11 +82,16 @@ class _Command:
 class Route:
     """One tag's commands. A redirected one is held back, with all that come after it, and tried again by itself until
     it is let in: then the others follow. So no command overtakes another, and none is sent a second time that may have
-    been stored. `doubt` is called when one was refused that was insisted on.
+    been stored. `doubt` is called when one was refused that was insisted on, or done after its asker was told that its
+    outcome is unknown.
+
+    era: counts the generations of the tag's data. What was sent in an earlier one tells Redis of that, and is held back
+    no longer, but refused.
     """
 
     def __init__(self, doubt: Callable[[], None]) -> None:
         self.connection: ShardConnection | None = None
+        self.era = 0
         self.is_refusing = False  # nothing is held back now: everything is entered anew
         self._doubt = doubt
         self._in_flight = 0
@@ -101,14 +107,17 @@ class Route:
 
     def send(self, packed: bytes, done: Done) -> None:
         """See `Link.send`."""
-        self._forward(_Command(packed, done, False, asyncio.get_running_loop().time()))
+        self._forward(_Command(packed, done, False, self.era))
 
     def insist(self, packed: bytes, done: Done) -> None:
         """See `Link.insist`."""
-        self._forward(_Command(packed, done, True, asyncio.get_running_loop().time()))
+        self._forward(_Command(packed, done, True, self.era))
 
-    def lead_to(self, connection: ShardConnection | None) -> None:
-        """Send everything there from now on, once the connection before has answered what it was sent."""
+    def lead_to(self, connection: ShardConnection | None, *, begins_anew: bool = False) -> None:
+        """Send everything there from now on, once the connection before has answered what it was sent. begins_anew: the
+        data there is of another generation.
+        """
+        self.era += begins_anew
         is_another = self.connection is not connection
         self.connection = connection
         if self._in_flight:
@@ -144,7 +153,7 @@ class Route:
         self._in_flight -= 1
         loop = asyncio.get_running_loop()
         is_redirected = type(reply) is Redirected
-        if is_redirected and not self.is_refusing and loop.time() < command.sent_at + HOLD_SECONDS:
+        if is_redirected and not self.is_refusing and not self._is_too_old(command):
             self._returned.append(command)
             self._is_held = True
         else:
@@ -152,6 +161,8 @@ class Route:
                 self._refuse(self._returned.popleft(), Redirected())
             if isinstance(reply, RoomcastError):
                 self._refuse(command, reply)
+            elif command.is_over:
+                self._doubt()
             else:
                 command.answer(reply)
         if self._is_held and not self._in_flight:
@@ -169,8 +180,7 @@ class Route:
             self._probing = None
         if self._in_flight:
             return  # the last answer goes on
-        oldest = asyncio.get_running_loop().time() - HOLD_SECONDS
-        while self._waiting and self._waiting[0].sent_at < oldest:
+        while self._waiting and self._is_too_old(self._waiting[0]):
             self._refuse(self._waiting.popleft(), Redirected())
         if self._waiting and self.connection is not None:
             self._hand_over_late(self._waiting.popleft())
@@ -181,7 +191,14 @@ class Route:
         self._is_held = False
         waiting, self._waiting = self._waiting, deque()
         for command in waiting:
-            self._hand_over_late(command)
+            if command.is_over or command.era != self.era:
+                self._refuse(command, Redirected())
+            else:
+                self._hand_over_late(command)
+
+    def _is_too_old(self, command: _Command) -> bool:
+        """To be held back any longer."""
+        return command.era != self.era or asyncio.get_running_loop().time() >= command.sent_at + HOLD_SECONDS
 
     def _hand_over_late(self, command: _Command) -> None:
         """It has waited here, and the connection counts its time from now."""

@@ -107,6 +107,7 @@ async def discover(cluster: ClusterEndpoint, known: Iterable[Address]) -> Topolo
     finally:
         for each in asking:
             each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)  # they end their connections
     errors = [error for each in answered if (error := each.exception()) is not None]
     if len(errors) < len(answered):
         return max((each.result() for each in answered if each.exception() is None), key=lambda view: view.epoch)

@@ -57,6 +57,11 @@ class Probe:
         """Call `then` when all that Redis announced so far has been handed over; never if the connection ends first."""
         self._following.append((self._sent + 1, then))
 
+    def take_over(self, other: "Probe") -> None:
+        """Go on for another probe of the same connection: who followed that one follows this."""
+        for _, then in other._following:
+            self.follow(then)
+
     def send(self) -> None:
         """Send the next number, unless none came back for too long."""
         is_silent = self._heard == self._heard_before and self._heard < self._answered

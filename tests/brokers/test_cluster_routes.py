@@ -51,9 +51,9 @@ class Tag:
     def _doubt(self) -> None:
         self.doubts += 1
 
-    def lead(self) -> Primary:
+    def lead(self, *, begins_anew: bool = False) -> Primary:
         self.primary = Primary()
-        self.route.lead_to(cast(ShardConnection, self.primary))
+        self.route.lead_to(cast(ShardConnection, self.primary), begins_anew=begins_anew)
         return self.primary
 
     def send(self, *commands: bytes, insist: bool = False) -> None:
@@ -141,6 +141,44 @@ async def test_a_mistake_of_one_asker_holds_up_nobody_behind_it(tag: Tag) -> Non
     await tag.primary.until_sent(b"3")
     tag.primary.answer("three")
     assert tag.answers == [(b"1", "one"), (b"3", "three")]
+
+
+async def test_what_was_sent_in_an_older_generation_is_refused_in_its_turn_and_goes_nowhere(tag: Tag) -> None:
+    tag.send(b"1", b"2", b"3")
+    old = tag.primary
+    old.answer(Redirected())
+    tag.send(b"4")
+    target = tag.lead(begins_anew=True)
+    tag.send(b"5")
+    old.answer(Redirected())
+    assert not target.waiting
+    old.answer("three")
+    assert tag.answers == [(b"1", "Redirected"), (b"2", "Redirected"), (b"3", "three"), (b"4", "Redirected")]
+    await target.until_sent(b"5")
+
+
+async def test_what_waits_for_the_next_try_when_a_generation_begins_is_refused(tag: Tag) -> None:
+    tag.send(b"1", b"2")
+    for _ in range(2):
+        tag.primary.answer(Redirected())
+    target = tag.lead(begins_anew=True)
+    tag.send(b"3")
+    assert tag.answers == [(b"1", "Redirected"), (b"2", "Redirected")]
+    await target.until_sent(b"3")
+
+
+async def test_what_is_done_after_its_asker_was_told_that_nobody_knows_is_doubtful(
+    tag: Tag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.brokers.cluster_routes.DEADLINE_SECONDS", 0.05)
+    tag.send(b"join", b"publish")
+    for _ in range(2):
+        tag.primary.answer(Redirected())
+    target = tag.lead()
+    await until(lambda: tag.answers, tag.changed)
+    assert (tag.answers, tag.doubts) == ([(b"join", "Unavailable")], 0)
+    target.answer("entered")
+    assert (len(tag.answers), tag.doubts) == (1, 1)
 
 
 async def test_with_its_primary_lost_everything_is_refused_at_once(tag: Tag) -> None:

@@ -95,6 +95,18 @@ def test_who_follows_is_called_when_a_later_number_came_back_and_not_over_a_new_
     assert called == [1]
 
 
+def test_who_follows_a_probe_follows_the_one_that_takes_its_place() -> None:
+    probed, called = Probed(), []
+    probed.send(2, lambda number: None)
+    probed.probe.follow(lambda: called.append(1))
+    another = Probe(probed.link, b"another", lambda: None)
+    another.take_over(probed.probe)
+    another.send()
+    assert called == []
+    another.receive(1)
+    assert called == [1]
+
+
 @pytest.mark.anyio
 async def test_a_subscription_that_went_deaf_is_found_within_five_seconds_though_it_answers_pings(a: Node) -> None:
     address, room = a.address("T1", "chat"), Room()
