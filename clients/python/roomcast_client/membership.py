@@ -71,7 +71,8 @@ class Membership:
         self._reading: asyncio.Task[None] | None = None
 
     def join(self) -> None:
-        """Ask for it on this connection."""
+        """Ask for it on this connection. Until that is answered it may be out of the room, whatever held before."""
+        self.is_joined = False
         self._withdraw()
         since = self.cursor.position if self._recovers else None
         command = commands.Join(
@@ -104,7 +105,7 @@ class Membership:
                 if self.cursor.message(None if event.offset is UNSET else event.offset):
                     event.data = self.contract.messages.decode(event.name, event.data)
                     self._deliver(event)
-            case Published():
+            case Published() if self.is_joined:  # else messages before it may have passed by
                 self.cursor.published(event.position, event.duplicate)
             case Gap():
                 self.cursor.gap(event.to)
