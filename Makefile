@@ -43,6 +43,7 @@ check: setup ## format, lint, types, import directions, and the contract's table
 NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 clients: setup ## check and test both clients and the tutorial's programs, against a live node; needs node, and chromium for the page
 	$(BIN)/pytest -q clients/python/tests
+	cd clients/python && ../../$(BIN)/mypy roomcast_client tests
 	$(NPM_CI) --prefix clients/typescript
 	npm --prefix clients/typescript run check
 	npm --prefix clients/typescript test
@@ -64,11 +65,11 @@ faults: setup ## the marathon of faults, hours; ARGUMENTS="--row NAME --times N 
 bench: setup ## measure server CPU and memory against Centrifuge, six minutes; needs gcc and go
 	$(BIN)/python -m benchmarks.run $(ARGUMENTS)
 
-bench-full: setup ## measure every workload against every peer, hours; needs gcc, go and node
+bench-full: setup ## every workload against every peer, into docs/benchmarks/, hours; ARGUMENTS=--resume to go on
 	$(BIN)/python -m benchmarks.run --full $(ARGUMENTS)
 
-instructions: setup ## count the hot paths' instructions against the parent commit; needs valgrind
-	$(BIN)/python -m benchmarks.instructions $(ARGUMENTS)
+instructions: setup ## count the instructions of the hot paths against COMMIT (default the parent); needs valgrind and gcc
+	$(BIN)/python -m benchmarks.instructions $(COMMIT) $(ARGUMENTS)
 
 bench-against: setup ## measure what the message path costs against COMMIT, ten pairs, eight minutes; needs gcc
 	$(BIN)/python -m benchmarks.against $(COMMIT) $(ARGUMENTS)
