@@ -2,7 +2,7 @@ import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { farewell, kept } from "./api/session";
 import { signIn } from "./api/signIn";
-import "./styles.css";
+import "./styles/index.css";
 
 const root = document.getElementById("root");
 const bearer = kept();
