@@ -41,7 +41,7 @@ class PartitionMarks:
         """So far it has come. Whether with another generation: then its rooms begin new epochs."""
         begins_anew = mark.generation != self._marks[partition].generation
         if begins_anew:
-            self._publishes.latest[partition] = None
+            self._publishes.forget(partition)
             self.generations[partition] = b"%d" % mark.generation
             self.bulks[partition] = bulk(self.generations[partition])
         self._marks[partition] = mark

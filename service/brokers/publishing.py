@@ -130,8 +130,8 @@ class Publishing:
         else:
             self._link.send(packed, published)
 
-    def _published(self, batch: Batch, reply: Any, is_safe: bool = True) -> None:
-        """Redis has answered. is_safe: and so have all its replicas, where they were asked."""
+    def _published(self, batch: Batch, reply: Any, is_safe: bool | None = None) -> None:
+        """Redis has answered. is_safe: whether all its replicas have, where they were asked."""
         self._in_flight -= len(batch.dones)
         if type(reply) is list:
             epoch, offset, stored, duplicate, members = reply
@@ -142,11 +142,11 @@ class Publishing:
                     self._budget.note_published(
                         batch.address.tenant_id, batch.address.room, batch.retention.tenant_bytes
                     )
-                if is_safe:
+                if is_safe is not False:
                     publishes, message = self._link.publishes, batch.messages[-1][:COMPARED_BYTES]
                     last = (batch.address, epoch, offset + len(batch.dones) - 1, message, publishes.beat)
-                    publishes.latest[batch.address.partition] = last
-            if not is_safe:
+                    (publishes.replicated if is_safe else publishes.latest)[batch.address.partition] = last
+            if is_safe is False:
                 reply = not_replicated()
         for place, done in enumerate(batch.dones):
             result = reply

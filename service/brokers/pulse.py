@@ -26,23 +26,33 @@ Acknowledged = tuple[RoomAddress, str, int, bytes, int]
 class LastPublishes:
     """The last publish of each partition that was acknowledged to this node.
 
-    latest: by partition. beat: counts this node's renewals of its lease, as a clock that costs nothing to read.
+    latest: by partition. replicated: the same of those that waited for replicas, whose answers come after those of
+    later ones. beat: counts this node's renewals of its lease, as a clock that costs nothing to read.
     """
 
     def __init__(self) -> None:
         self.latest: list[Acknowledged | None] = [None] * PARTITIONS
+        self.replicated = self.latest.copy()
         self.beat = 0
 
     def forget_old(self) -> None:
         """The connection was lost just now."""
         oldest = self.beat - REMEMBERED_BEATS
-        self.latest = [last if last is not None and last[-1] >= oldest else None for last in self.latest]
+        self.latest, self.replicated = (
+            [last if last is not None and last[-1] >= oldest else None for last in each]
+            for each in (self.latest, self.replicated)
+        )
+
+    def forget(self, partition: int) -> None:
+        """A new generation has begun there."""
+        self.latest[partition] = self.replicated[partition] = None
 
     async def are_there(self, connection: CommandConnection, partitions: Sequence[int] = range(PARTITIONS)) -> bool:
         """Whether Redis still has those of the partitions. What came after them may have replaced them. Raises
         RoomcastError.
         """
-        kept = [last for partition in partitions if (last := self.latest[partition]) is not None]
+        known = (each[partition] for each in (self.latest, self.replicated) for partition in partitions)
+        kept = [last for last in known if last is not None]
         return all(await asyncio.gather(*[_is_there(connection, last) for last in kept]))
 
 

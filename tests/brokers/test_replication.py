@@ -244,3 +244,12 @@ async def test_rooms_that_were_replicated_once_are_forgotten(a: Node, monkeypatc
     await asyncio.gather(*[a.publish(a.address("T1", f"room-{number}"), keep=REPLICATED) for number in range(50)])
     assert (await a.publish(a.address("T1", "another"), keep=REPLICATED)).offset == 1
     assert len(a._replication.rooms) <= 11
+
+
+async def test_one_that_is_acknowledged_late_does_not_hide_a_later_one_of_its_partition(a: Node) -> None:
+    await a.publish(a.address("T1", "chat"), keep=STORED)
+    (partition,) = [place for place, last in enumerate(a._link.publishes.latest) if last is not None]
+    later = a._link.publishes.latest[partition]
+    await a.publish(a.address("T1", "chat"), keep=REPLICATED)
+    assert a._link.publishes.latest[partition] is later
+    assert a._link.publishes.replicated[partition] is not None
