@@ -95,7 +95,7 @@ def test_every_operation_reads_as_a_method_and_says_what_it_does() -> None:
     of_a_tenant = {
         "createKey", "createSigningKey", "createToken", "deleteRoomType", "disconnect", "disconnectUser",
         "forgetMessages", "getAsyncapi", "getConnection", "getContract", "getContractVersion", "getCounts",
-        "getOpenapi", "getRoom", "getRoomType", "getUsage", "getUser", "listChanges", "listConnections",
+        "getOpenapi", "getRoom", "getRoomType", "getStats", "getUsage", "getUser", "listChanges", "listConnections",
         "listContractVersions", "listKeys", "listMembers", "listMessages", "listRoomTypes", "listRooms",
         "listSigningKeys", "publishMessage", "publishMessages", "putContract", "putRoomType", "removeMember",
         "revokeKey", "revokeSigningKey", "revokeTokens", "sendToUser",
@@ -104,7 +104,7 @@ def test_every_operation_reads_as_a_method_and_says_what_it_does() -> None:
         *of_a_tenant, *(f"{name}ForTenant" for name in of_a_tenant),
         "runCommand", "isLive", "isReady",
         "changeTenant", "createTenant", "deleteTenant", "getTenant", "listTenants", "resumeTenant", "suspendTenant",
-        "drainNode", "listNodes",
+        "drainNode", "getNodesStats", "getRedis", "listNodes",
     }  # fmt: skip
     for _, _, operation in operations():
         assert operation["summary"]
@@ -134,7 +134,7 @@ def test_operations_say_whose_bearer_they_want_and_which_scope() -> None:
 
 def test_what_is_there_for_a_tenant_is_there_for_the_operator_too() -> None:
     paths = document()["paths"]
-    operators = ("/v1/tenants", "/v1/nodes")
+    operators = ("/v1/tenants", "/v1/nodes", "/v1/redis")
     own = {path for path in paths if path.startswith("/v1/") and not path.startswith(operators)} - {"/v1/commands"}
     for path in own:
         doubled = paths[f"/v1/tenants/{{tenant}}{path.removeprefix('/v1')}"]

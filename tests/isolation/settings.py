@@ -141,6 +141,30 @@ async def reads_the_audit(one: Side, other: Side) -> list[Any]:
     return [page]
 
 
+async def reads_its_openapi(one: Side, other: Side) -> list[Any]:
+    return [await _reads_a_document(one, other, "openapi")]
+
+
+async def reads_its_asyncapi(one: Side, other: Side) -> list[Any]:
+    return [await _reads_a_document(one, other, "asyncapi")]
+
+
+async def _reads_a_document(one: Side, other: Side, name: str) -> Any:
+    theirs = {"room_types": {"theirs-alone": {"messages": {"canary-name": {"type": "integer"}}}}}
+    await other.rest.ask("PUT", "/v1/contract", theirs)
+    document = await one.rest.get(f"/v1/contract/{name}.json")
+    assert name in document
+    assert "theirs-alone" not in str(document)
+    assert "canary-name" not in str(document)
+    return document
+
+
+async def reads_its_stats(one: Side, _other: Side) -> list[Any]:
+    stats = await one.rest.get("/v1/stats?seconds=60")
+    assert max(point["connections"] for point in stats["items"]) <= 2  # each side has two
+    return [stats]
+
+
 async def reads_its_usage(one: Side, _other: Side) -> list[Any]:
     return [await one.rest.get("/v1/usage?unit=minute")]
 

@@ -180,12 +180,15 @@ ACTS: dict[tuple[str, str], Act] = {
     ("put", "/v1/contract"): settings.puts_its_contract,
     ("get", "/v1/contract/versions"): settings.lists_its_versions,
     ("get", "/v1/contract/versions/{version}"): settings.reads_a_version,
+    ("get", "/v1/contract/openapi.json"): settings.reads_its_openapi,
+    ("get", "/v1/contract/asyncapi.json"): settings.reads_its_asyncapi,
+    ("get", "/v1/stats"): settings.reads_its_stats,
     ("post", "/v1/revocations"): settings.revokes_a_users_tokens,
     ("get", "/v1/audit"): settings.reads_the_audit,
     ("get", "/v1/usage"): settings.reads_its_usage,
 }
 OPEN = {("get", "/health/live"), ("get", "/health/ready")}
-OPERATORS = ("/v1/tenants", "/v1/nodes")
+OPERATORS = ("/v1/tenants", "/v1/nodes", "/v1/redis")
 
 
 async def endpoints(node: LiveNode) -> set[tuple[str, str]]:
