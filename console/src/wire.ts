@@ -21,7 +21,7 @@ export interface WireState {
 
 const KEPT = 500;
 const encoder = new TextEncoder();
-/** A browser tells no other code for a connection that it gives up; it is no 1000, so members stay for their grace. */
+/** A browser can't tear a connection, only close it with 1000 or a code of one's own; members go at once, without grace. */
 const CUT = 4000;
 const TOKEN_SECONDS = 3600;
 
