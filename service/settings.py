@@ -97,12 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 400
     outbox_max_bytes: Annotated[
         int,
-        Meta(
-            ge=65_536,
-            le=2**30,
-            description="Bytes that may wait for one slow socket before it is closed with 4450. "
-            "A page of history or members takes up to 512 KiB: with less than the default one may close its socket.",
-        ),
+        Meta(ge=65_536, le=2**30, description="Bytes that may wait for a slow socket, then 4450; a page is 512 KiB."),
     ] = 1024 * 1024
     ping_interval_seconds: Annotated[
         float, Meta(gt=0, le=86_400, description="Silence after which the server pings a client.")
