@@ -161,11 +161,10 @@ class Room:
         counters.gaps += 1
         lost = (Position(self.epoch, self.offset), head) if self.is_stored and self.epoch is not None else None
         self.offset = head.offset
-        # Who joined ahead of this node, or recovered, may have all that it tells of.
-        is_other_epoch = head.epoch != self.epoch
-        takers: list[Taker] = [member for member in self.aside or () if is_other_epoch or member.offset < head.offset]
         gap = Ready(gap_payload(self.name, lost, reason))
-        self._deliver([Item(gap, None) if is_other_epoch else Loss(gap, None, head)], takers)
+        # Who joined ahead of this node, or recovered, may have all that it tells of, if it is of the same epoch.
+        item = Item(gap, None) if head.epoch != self.epoch else Loss(gap, None, head)
+        self._deliver([item], list(self.aside or ()))
         self.deliveries[-1].passed = head
 
     def take_history(self, history: History, keeps_history: bool) -> None:

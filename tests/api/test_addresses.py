@@ -49,7 +49,7 @@ def test_every_character_of_a_room_travels(rest: Rest) -> None:
         "//v1/counts",
         "/v1/nothing",
         "/v1/rooms/a/members/b/c",
-        "/v1/stats",
+        "/v1/statistics",
         "/v1/tenant",
         "/",
     ],

@@ -51,6 +51,9 @@ OPERATIONS: dict[str, Callable[[Node], Awaitable[object]]] = {
     "measure_tenant": lambda a: a.measure_tenant("T1"),
     "tell_node": lambda a: a.tell_node(FACTS),
     "list_nodes": lambda a: a.list_nodes(),
+    "ask_node": lambda a: a.ask_node("node-z", 1, b""),
+    "reply_to_node": lambda a: a.reply_to_node("node-z", 1, b""),
+    "look_at_redis": lambda a: a.look_at_redis(),
     "ask_to_drain": lambda a: a.ask_to_drain("node-z"),
     "divide_rates": lambda a: a.divide_rates(2, {"T1": (0.9,)}, {"T1"}, (0.1,)),
 }

@@ -97,7 +97,9 @@ MISTAKES: Final[dict[str, Mistake]] = {
     "a jump in presence is not noticed": Mistake(
         RoomPresence, "take", "if self.sequence and behind != -1:", "if False:"
     ),
-    "who has a message is told that it is lost": Mistake(Room, "skip_to", "or member.offset < head.offset", "or True"),
+    "who has a message is told that it is lost": Mistake(
+        Membership, "take", "if not (isinstance(item, Loss) and self._is_behind(item.end)):", "if True:"
+    ),
     "a lost change in presence is not looked for": Mistake(
         Watches, "_look", "look.add_done_callback(", "(lambda _: None)("
     ),
