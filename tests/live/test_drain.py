@@ -182,7 +182,9 @@ async def test_the_operator_sees_all_nodes(drained: Cluster, crowd: Tenant, oper
     nodes = await until(seen, lambda nodes: len(nodes) == 2 and sum(node["connections"] for node in nodes) == 1)
     assert [node["connections"] for node in nodes if node["node"] == client.welcome.node] == [1]
     for node in nodes:
-        assert node.keys() == {"node", "version", "started_at_ms", "connections", "draining"}
+        assert node.keys() == {
+            "node", "version", "started_at_ms", "connections", "draining", "loop_lag_ms", "memory_bytes"
+        }  # fmt: skip
         assert node["draining"] is False
         assert time.time() * 1000 - node["started_at_ms"] < 300_000
     await client.close()
