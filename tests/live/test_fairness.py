@@ -145,7 +145,6 @@ async def compare(cluster: Cluster, quiet: Quiet, process: asyncio.subprocess.Pr
     waited = max((waited_seconds(pid) - then) / passed for pid, then in zip(pids, before, strict=True))
     await tell(process)
     load = msgspec.json.decode(await process.stdout.readline(), type=Outcome)
-    assert load.lost == 0
     return Round(quiet_p99, loud_p99, waited, load)
 
 
@@ -165,10 +164,15 @@ async def stays_quick(
         process = await stack.enter_async_context(greedy(greed))
         await greedy_tenant.limit(**RATES, **CROWDED)
         quiet = Quiet(publisher, reader)
-        while len(rounds) < ROUNDS:
+        # A flood that is too slow to read its refusals is cut off, and is none any more.
+        while len(rounds) < ROUNDS and not any(each.load.lost for each in rounds):
             rounds.append(await compare(cluster, quiet, process))
             print(f"p99 {1000 * rounds[-1].quiet:.1f} ms quiet, {1000 * rounds[-1].loud:.1f} ms loud: {rounds[-1]}")
-            if is_loud(rounds[-1].load) and rounds[-1].loud <= max(2 * rounds[-1].quiet, BOUND_SECONDS):
+            if (
+                is_loud(rounds[-1].load)
+                and not rounds[-1].load.lost
+                and rounds[-1].loud <= max(2 * rounds[-1].quiet, BOUND_SECONDS)
+            ):
                 break
         else:
             if min(each.waited for each in rounds) > MAX_WAITED_PART:
